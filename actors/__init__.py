@@ -1,0 +1,1 @@
+"""What runs where: protocol cores, files, and the Ray actors around them."""

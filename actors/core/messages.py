@@ -1,0 +1,189 @@
+"""What leaders, followers and replicas say to each other.
+
+Every message is a frozen, tagged struct; the stream encodes it as MessagePack and decodes by these types, so a
+peer can send nothing else. `number` is echoed in the answer: by it a leader knows when it sent what was answered.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from raylite.policies.bookmark import Bookmark
+from raylite.policies.quorum import Members
+
+
+class Message(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """Base of all relay messages. database: its id."""
+
+    database: str
+
+
+# To followers
+
+
+class Join(Message, frozen=True):
+    """Make an incarnation and an empty log for this database; the same id gives the same again."""
+
+
+class Found(Message, frozen=True):
+    """Make `members` the base of this incarnation's empty log, once."""
+
+    incarnation: str
+    members: Members
+
+
+class Promise(Message, frozen=True):
+    """Promise `epoch`: accept no lower one any more. directory: id of the directory whose lock the asker holds."""
+
+    incarnation: str
+    number: int
+    epoch: int
+    directory: str
+
+
+class Append(Message, frozen=True):
+    """Put `pieces` behind `previous`; with no pieces a heartbeat.
+
+    place: where the last of them ends (`previous` if there are none); the receiver computes it too and compares.
+    confirmed: the leader's newest confirmed entry; confirmed_us: the leader's wall clock at that confirmation.
+    To a replica, `incarnation` is empty.
+    """
+
+    incarnation: str
+    number: int
+    epoch: int
+    directory: str
+    previous: Bookmark
+    pieces: list[bytes]
+    place: Bookmark
+    confirmed: Bookmark
+    confirmed_us: int = 0
+
+
+class Read(Message, frozen=True):
+    """Ask for pieces that follow `after`, up to about `limit` bytes (at least one piece if there is one)."""
+
+    incarnation: str
+    after: Bookmark
+    limit: int
+
+
+class Release(Message, frozen=True):
+    """The leader of `epoch` gives its lease up and will answer nothing any more."""
+
+    incarnation: str
+    epoch: int
+
+
+class Inspect(Message, frozen=True):
+    """Ask what a follower holds of this database."""
+
+
+# To a primary
+
+
+class Follow(Message, frozen=True):
+    """A replica asks for the stream. confirmed: its newest confirmed entry; epoch: the highest it has seen."""
+
+    replica: str
+    region: str
+    confirmed: Bookmark
+    epoch: int
+
+
+# Answers
+
+
+class Joined(Message, frozen=True):
+    """`incarnation` is this follower's in that database."""
+
+    incarnation: str
+
+
+class Founded(Message, frozen=True):
+    """The log's base is written and synced."""
+
+
+class Promised(Message, frozen=True):
+    """The epoch is promised, durably. tail: the last whole entry, with that entry's own epoch."""
+
+    number: int
+    epoch: int
+    tail: Bookmark
+    confirmed: Bookmark
+    base: Bookmark
+    members: Members
+
+
+class Appended(Message, frozen=True):
+    """The log agrees with that append up to `place`, and (a follower) all of that is synced."""
+
+    number: int
+    epoch: int
+    place: Bookmark
+
+
+class Mismatch(Message, frozen=True):
+    """`previous` is not held, nothing was changed. tail: the last whole entry; confirmed: its confirmed mark."""
+
+    number: int
+    epoch: int
+    tail: Bookmark
+    confirmed: Bookmark
+
+
+class Refused(Message, frozen=True):
+    """The epoch is too low. epoch: the one that was promised."""
+
+    number: int
+    epoch: int
+
+
+class Unknown(Message, frozen=True):
+    """This follower does not know that database and incarnation. gave_up: it did, and found damage."""
+
+    number: int
+    gave_up: bool = False
+
+
+class Pieces(Message, frozen=True):
+    """Pieces that follow `after`; what lies above `confirmed` is unconfirmed until the leader says so."""
+
+    after: Bookmark
+    pieces: list[bytes]
+    tail: Bookmark
+    confirmed: Bookmark
+
+
+class Missing(Message, frozen=True):
+    """`after` is not in this log: it was cut away, or is of another history. base, tail: what the log spans."""
+
+    after: Bookmark
+    base: Bookmark
+    tail: Bookmark
+
+
+class Holding(Message, frozen=True):
+    """What a follower holds of a database, and whether a lease that it gave runs."""
+
+    incarnation: str
+    promised: int
+    tail: Bookmark
+    confirmed: Bookmark
+    members: Members
+    lease_seconds: float
+
+
+class Diverged(Message, frozen=True):
+    """To a replica: what it holds is not in the log. It rebuilds."""
+
+    epoch: int
+
+
+class Released(Message, frozen=True):
+    """The lease is given up."""
+
+
+ToFollower = Join | Found | Promise | Append | Read | Release | Inspect
+FromFollower = Joined | Founded | Promised | Appended | Mismatch | Refused | Unknown | Pieces | Missing | Holding | Released
+RelayMessage = ToFollower | FromFollower | Follow | Diverged

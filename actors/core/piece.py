@@ -1,0 +1,149 @@
+"""Entries as they travel and rest: one or more pieces, chained by a running digest.
+
+An entry is one committed transaction. Most are a single piece; a large one is cut into pieces that share its
+sequence, and only the piece with the flag LAST completes it. A piece's place is a bookmark whose digest covers
+every byte of the log up to and including that piece, so a digest names one prefix of one log.
+Layout, big-endian (docs/formats.md): header, extra, page numbers (u32 each), pages.
+"""
+
+from __future__ import annotations
+
+import enum
+import struct
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from raylite.policies.bookmark import Bookmark, extend
+from raylite.policies.errors import Corrupt
+from raylite.policies.quorum import Members
+
+VERSION = 1
+_HEADER = struct.Struct(">BBBxIQIQIIII")
+_LAST = 1
+
+
+class Kind(enum.IntEnum):
+    """What an entry is; `RESTORE` has its number reserved in the format."""
+
+    WRITE = 1
+    EMPTY = 2
+    MEMBERS = 3
+    RESTORE = 4
+
+
+_KINDS = frozenset(Kind)
+
+
+class Header(msgspec.Struct, frozen=True):
+    """Everything of a piece but its pages.
+
+    number: index of the piece in its entry; time_us: wall clock, microseconds since 1970, never decreasing along
+    a log; page_size: bytes; database_pages: size of the database after the entry, in pages; extra: for MEMBERS the
+    encoded members, for WRITE reserved for keys with outcomes (empty so far).
+    """
+
+    kind: Kind
+    last: bool
+    epoch: int
+    sequence: int
+    number: int
+    time_us: int
+    page_size: int
+    database_pages: int
+    extra: bytes = b""
+
+
+class Piece(msgspec.Struct, frozen=True):
+    """A piece without its bytes: what the protocol needs to know of it. size: encoded bytes."""
+
+    place: Bookmark
+    kind: Kind
+    number: int
+    last: bool
+    size: int
+    time_us: int = 0
+    members: Members | None = None
+
+
+class Pages(msgspec.Struct, frozen=True):
+    """The pages of one piece: numbers (from 1), and their contents in the same order, page_size bytes each."""
+
+    numbers: Sequence[int]
+    contents: Sequence[bytes | memoryview]
+
+
+def encode(header: Header, pages: Pages) -> bytes:
+    """The bytes of a piece."""
+    count = len(pages.numbers)
+    head = _HEADER.pack(
+        VERSION, header.kind, _LAST if header.last else 0, header.epoch, header.sequence, header.number,
+        header.time_us, header.page_size, header.database_pages, len(header.extra), count,
+    )  # fmt: skip
+    return b"".join((head, header.extra, struct.pack(f">{count}I", *pages.numbers), *pages.contents))
+
+
+def decode_header(encoded: bytes | memoryview) -> tuple[Header, int]:
+    """The header and the count of pages; raises `Corrupt` on anything that `encode` does not write."""
+    if len(encoded) < _HEADER.size:
+        raise Corrupt("a piece", "its header", f"{len(encoded)} bytes")
+    version, kind, flags, epoch, sequence, number, time_us, page_size, database_pages, extra, count = (
+        _HEADER.unpack_from(encoded)
+    )
+    where = f"epoch {epoch} sequence {sequence} piece {number}"
+    if version != VERSION or kind not in _KINDS or flags & ~_LAST:
+        raise Corrupt("a piece", where, f"version {version}, kind {kind}, flags {flags}")
+    expected = _HEADER.size + extra + count * (4 + page_size)
+    if len(encoded) != expected:
+        raise Corrupt("a piece", where, f"{len(encoded)} bytes, its header says {expected}")
+    blob = bytes(encoded[_HEADER.size : _HEADER.size + extra])
+    header = Header(
+        Kind(kind), bool(flags & _LAST), epoch, sequence, number, time_us, page_size, database_pages, blob
+    )
+    return header, count
+
+
+def decode_pages(encoded: bytes | memoryview) -> tuple[Header, Pages]:
+    """Header and pages; the contents are views into `encoded`, without a copy."""
+    header, count = decode_header(encoded)
+    view = memoryview(encoded)
+    first = _HEADER.size + len(header.extra)
+    numbers = struct.unpack_from(f">{count}I", view, first)
+    first += 4 * count
+    size = header.page_size
+    return header, Pages(numbers, [view[first + i * size : first + (i + 1) * size] for i in range(count)])
+
+
+def describe(previous: Bookmark, encoded: bytes | memoryview) -> Piece:
+    """The piece that these bytes are when they follow `previous`; raises `Corrupt` if they cannot."""
+    header, _ = decode_header(encoded)
+    if header.epoch < previous.epoch or not previous.sequence <= header.sequence <= previous.sequence + 1:
+        raise Corrupt(
+            "a log", f"epoch {header.epoch} sequence {header.sequence}", f"it cannot follow {previous}"
+        )
+    place = Bookmark(header.epoch, header.sequence, previous.history, extend(previous.digest, encoded))
+    members = decode_members(header.extra) if header.kind is Kind.MEMBERS else None
+    return Piece(place, header.kind, header.number, header.last, len(encoded), header.time_us, members)
+
+
+def describe_all(previous: Bookmark, encoded: Iterable[bytes | memoryview]) -> list[Piece]:
+    """`describe` along a run of pieces, each following the one before it."""
+    found: list[Piece] = []
+    for one in encoded:
+        piece = describe(previous, one)
+        found.append(piece)
+        previous = piece.place
+    return found
+
+
+def encode_members(members: Members) -> bytes:
+    """Members as an entry's `extra`."""
+    return msgspec.msgpack.encode(members)
+
+
+def decode_members(extra: bytes) -> Members:
+    """The members in an entry's `extra`; raises `Corrupt` if they are none."""
+    try:
+        return msgspec.msgpack.decode(extra, type=Members)
+    except msgspec.MsgspecError as error:
+        raise Corrupt("a members entry", "its extra", str(error)) from error

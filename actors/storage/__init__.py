@@ -1,0 +1,1 @@
+"""Files: one SQLite database, its WAL and WAL-index, the follower's journal."""

@@ -1,0 +1,1 @@
+"""Values and decisions: pure, without Ray, SQLite, asyncio, time or random."""

@@ -1,0 +1,85 @@
+"""Queries and answers, as they travel between router, primary and replica."""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+Value = None | int | float | str | bytes
+
+
+class Mode(enum.StrEnum):
+    """RUN: one statement; BATCH: statements in one transaction; SCRIPT: SQL text of many statements, each its own."""
+
+    RUN = "run"
+    BATCH = "batch"
+    SCRIPT = "script"
+
+
+class Statement(msgspec.Struct, frozen=True, array_like=True):
+    """SQL text and its positional parameters."""
+
+    sql: str
+    params: tuple[Value, ...] = ()
+
+
+class Query(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """One query of one session.
+
+    bookmark: text of the newest bookmark that the session has seen, or "" for none; seconds: how long the caller
+    waits from now on; primary: answer from the primary only.
+    """
+
+    database: str
+    mode: Mode
+    statements: tuple[Statement, ...]
+    bookmark: str
+    seconds: float
+    primary: bool = False
+
+
+class StatementMeta(msgspec.Struct, frozen=True, array_like=True):
+    """What one statement did.
+
+    duration_ms: SQLite's time; changes: rows that this statement changed; last_row_id: of the last INSERT;
+    size_after: database size in bytes; rows_read, rows_written: estimates (docs/architecture.md), None if unknown.
+    """
+
+    duration_ms: float
+    changes: int
+    last_row_id: int
+    changed_db: bool
+    size_after: int
+    rows_read: int | None
+    rows_written: int | None
+
+
+class Rows(msgspec.Struct, frozen=True, array_like=True):
+    """The rows of one statement. columns: names in order; each row as long as columns."""
+
+    columns: tuple[str, ...]
+    rows: list[tuple[Value, ...]]
+    meta: StatementMeta
+
+
+class Answer(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """The answer to a query: one `Rows` a statement; bookmark: text of the entry that it may have seen.
+
+    wrote: a statement was not read-only, so the next query of that text belongs to the primary.
+    """
+
+    results: list[Rows]
+    bookmark: str
+    served_by: str
+    region: str
+    primary: bool
+    wrote: bool
+
+
+class Failure(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """An error on the wire: its class in `policies.errors` and its fields. bookmark: as in `Answer`, or ""."""
+
+    error: str
+    fields: tuple[str | int | float, ...]
+    bookmark: str = ""

@@ -1,0 +1,1 @@
+"""How a query reaches an actor: client API and command line."""

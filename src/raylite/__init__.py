@@ -1,0 +1,1 @@
+"""raylite: SQLite databases on a Ray cluster."""
