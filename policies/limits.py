@@ -30,6 +30,8 @@ PEER_SILENCE_SECONDS = 1.5
 """A follower that has not answered for this long does not count as answering."""
 RETRY_SECONDS = 0.3
 PROMISE_SECONDS = 2 * LEASE_SECONDS
+REMEMBERED_PLACES = 65_536
+"""Entries of which a copy remembers the digest, to judge bookmarks exactly."""
 
 # Queries
 QUERY_SECONDS = 30.0

@@ -46,7 +46,7 @@ class Append(Message, frozen=True):
 
     place: where the last of them ends (`previous` if there are none); the receiver computes it too and compares.
     confirmed: the leader's newest confirmed entry; confirmed_us: the leader's wall clock at that confirmation.
-    To a replica, `incarnation` is empty.
+    To a replica, `incarnation` is empty, and `epochs` is sent with the first message of a connection (see `Promised`).
     """
 
     incarnation: str
@@ -58,6 +58,7 @@ class Append(Message, frozen=True):
     place: Bookmark
     confirmed: Bookmark
     confirmed_us: int = 0
+    epochs: tuple[tuple[int, int], ...] = ()
 
 
 class Read(Message, frozen=True):
@@ -105,7 +106,10 @@ class Founded(Message, frozen=True):
 
 
 class Promised(Message, frozen=True):
-    """The epoch is promised, durably. tail: the last whole entry, with that entry's own epoch."""
+    """The epoch is promised, durably. tail: the last whole entry, with that entry's own epoch.
+
+    epochs: (epoch, sequence of its first entry), ascending, for all of the log; tail_us: the time in that entry.
+    """
 
     number: int
     epoch: int
@@ -113,6 +117,8 @@ class Promised(Message, frozen=True):
     confirmed: Bookmark
     base: Bookmark
     members: Members
+    epochs: tuple[tuple[int, int], ...] = ()
+    tail_us: int = 0
 
 
 class Appended(Message, frozen=True):
@@ -185,5 +191,17 @@ class Released(Message, frozen=True):
 
 
 ToFollower = Join | Found | Promise | Append | Read | Release | Inspect
-FromFollower = Joined | Founded | Promised | Appended | Mismatch | Refused | Unknown | Pieces | Missing | Holding | Released
+FromFollower = (
+    Joined
+    | Founded
+    | Promised
+    | Appended
+    | Mismatch
+    | Refused
+    | Unknown
+    | Pieces
+    | Missing
+    | Holding
+    | Released
+)
 RelayMessage = ToFollower | FromFollower | Follow | Diverged

@@ -1,0 +1,100 @@
+"""The index of one database's log: its pieces in order, found by place. No bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from raylite.actors.core.piece import Kind, Piece
+from raylite.policies.bookmark import Bookmark
+from raylite.policies.errors import Corrupt
+from raylite.policies.quorum import Members
+
+
+class LogIndex:
+    """The pieces behind `base`, each following the one before it.
+
+    Only the last entry may be incomplete (more of its pieces are on their way); `tail` never is.
+    """
+
+    def __init__(self, base: Bookmark, members: Members | None, pieces: Iterable[Piece] = ()) -> None:
+        self.base = base
+        self.pieces: list[Piece] = []
+        self._whole = 0
+        self._next: dict[bytes, int] = {base.digest: 0}
+        self._members: list[tuple[int, Members]] = [] if members is None else [(-1, members)]
+        self.epochs: list[tuple[int, int]] = []
+        for piece in pieces:
+            self.append(piece)
+
+    @property
+    def tail(self) -> Bookmark:
+        """The place of the last whole entry, `base` if there is none."""
+        return self.place(self._whole)
+
+    @property
+    def tail_us(self) -> int:
+        """The time in the last whole entry, 0 if there is none."""
+        return self.pieces[self._whole - 1].time_us if self._whole else 0
+
+    @property
+    def members(self) -> Members | None:
+        """The newest members in the log, confirmed or not; those of the base if it has none."""
+        return self._members[-1][1] if self._members else None
+
+    def place(self, count: int) -> Bookmark:
+        """The place where the first `count` pieces end."""
+        return self.pieces[count - 1].place if count else self.base
+
+    def find(self, place: Bookmark) -> int | None:
+        """How many pieces lead up to `place`, None if it is not in this log."""
+        return self._next.get(place.digest)
+
+    def whole(self, count: int) -> int:
+        """The count of pieces up to the last whole entry within the first `count`."""
+        while count and not self.pieces[count - 1].last:
+            count -= 1
+        return count
+
+    def append(self, piece: Piece) -> None:
+        """Put `piece` at the end; raises `Corrupt` if it cannot stand there."""
+        self._check(piece)
+        self.pieces.append(piece)
+        end = len(self.pieces)
+        self._next[piece.place.digest] = end
+        if piece.last:
+            self._whole = end
+            if piece.members is not None:
+                self._members.append((end - 1, piece.members))
+        if not self.epochs or self.epochs[-1][0] != piece.place.epoch:
+            self.epochs.append((piece.place.epoch, piece.place.sequence))
+
+    def _check(self, piece: Piece) -> None:
+        before = self.pieces[-1] if self.pieces else None
+        if before is None or before.last:
+            sequence = self.tail.sequence + 1
+            fits = (
+                piece.number == 0
+                and piece.place.sequence == sequence
+                and piece.place.epoch >= self.tail.epoch
+            )
+        else:
+            same = (before.place.epoch, before.place.sequence, before.number + 1)
+            fits = same == (piece.place.epoch, piece.place.sequence, piece.number)
+        if not fits or (piece.kind is Kind.MEMBERS) != (piece.members is not None):
+            raise Corrupt(
+                "a log",
+                str(piece.place),
+                f"piece {piece.number} cannot follow {self.place(len(self.pieces))}",
+            )
+
+    def cut(self, count: int) -> None:
+        """Keep the first `count` pieces only."""
+        for piece in self.pieces[count:]:
+            del self._next[piece.place.digest]
+        del self.pieces[count:]
+        self._whole = self.whole(count)
+        while self._members and self._members[-1][0] >= count:
+            self._members.pop()
+        tail_sequence = self.pieces[-1].place.sequence if self.pieces else -1
+        while self.epochs and self.epochs[-1][1] > tail_sequence:
+            self.epochs.pop()

@@ -1,0 +1,254 @@
+"""A primary's reign, from taking over to being fenced (docs/architecture.md, The primary).
+
+Phases: TAKING_OVER (a quorum promises) -> CONFIRMING (the first entry of the own epoch gets its quorum; by it all
+before it is confirmed) -> REPLAYING (the own file is brought there) -> OPEN -> OVER. There is no way back: a
+process has one reign.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+
+import msgspec
+
+from raylite.actors.core import leader as lead
+from raylite.actors.core import messages as m
+from raylite.actors.core import takeover as take
+from raylite.actors.core.history import History
+from raylite.actors.core.piece import Piece
+from raylite.policies import limits
+from raylite.policies.bookmark import Bookmark
+from raylite.policies.errors import Error, NoQuorum, NotPrimary, OutcomeUnknown, Overloaded, Unavailable
+from raylite.policies.gate import Gate
+from raylite.policies.quorum import Members
+
+
+class Phase(enum.Enum):
+    """Where the reign is."""
+
+    TAKING_OVER = enum.auto()
+    CONFIRMING = enum.auto()
+    REPLAYING = enum.auto()
+    OPEN = enum.auto()
+    OVER = enum.auto()
+
+
+class Begin(msgspec.Struct, frozen=True):
+    """Make an entry of kind EMPTY behind the adopted tail, in the new epoch, and give it to `committed`."""
+
+    adopted: take.Adopted
+
+
+class Replay(msgspec.Struct, frozen=True):
+    """Bring the own file up to this confirmed entry, then call `replayed`."""
+
+    place: Bookmark
+
+
+class Respond(msgspec.Struct, frozen=True):
+    """Let the response that `token` stands for leave; `error` instead of it if there is one."""
+
+    token: object
+    bookmark: Bookmark
+    error: Error | None
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """A response at the gate. mark: the newest entry that it may have seen; wrote: whether it made an entry."""
+
+    token: object
+    mark: Bookmark
+    wrote: bool
+    deadline: float
+
+
+Effect = lead.Effect | take.Ask | Begin | Replay | Respond
+
+
+class PrimaryCore:
+    """One process' attempt to be the primary of one database."""
+
+    def __init__(self, database: str, name: str, members: Members, directory: str, *, jitter: float) -> None:
+        self.database, self.name, self.directory = database, name, directory
+        self.phase = Phase.TAKING_OVER
+        self.takeover = take.Takeover(database, members, directory, jitter=jitter)
+        self.leader: lead.Leader | None = None
+        self.history: History | None = None
+        self._gate: Gate[Waiting] = Gate(limits.WAITING_QUERIES)
+        self._leased: list[Waiting] = []
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of this reign, or the one that it asks for."""
+        return self.takeover.epoch
+
+    @property
+    def members(self) -> Members:
+        """The members that count now."""
+        return self.leader.members if self.leader else self.takeover.members
+
+    @property
+    def confirmed(self) -> Bookmark | None:
+        """The newest confirmed entry that this reign knows of."""
+        return self.leader.confirmed if self.leader else None
+
+    # Events of the relay
+
+    def connected(self, peer_id: str, now: float) -> list[Effect]:
+        """A follower's connection is there."""
+        if self.leader:
+            return self._carry(self.leader.connected(peer_id, now), now)
+        found = [one for one in self.members.everyone if lead.peer_of(one) == peer_id]
+        return [effect for one in found for effect in self.takeover.connected(one)]
+
+    def lost(self, peer_id: str) -> None:
+        """A follower's or replica's connection is gone."""
+        if self.leader:
+            self.leader.lost(peer_id)
+
+    def follow(self, replica: str, confirmed: Bookmark, now: float) -> list[Effect]:
+        """A replica asks for the stream; raises `NotPrimary` before the first entry is confirmed and after the end."""
+        if self.leader is None or self.phase not in (Phase.REPLAYING, Phase.OPEN):
+            raise NotPrimary(self.name, self.epoch)
+        return self._carry(self.leader.follow(replica, confirmed, now), now)
+
+    def received(self, peer_id: str, reply: m.FromFollower, now: float) -> list[Effect]:
+        """A peer's answer to a promise or an append."""
+        if self.leader:
+            return self._carry(self.leader.received(peer_id, reply, now), now)
+        found = [one for one in self.members.everyone if lead.peer_of(one) == peer_id]
+        for member in found:
+            adopted = self.takeover.received(member, reply, now)
+            if adopted:
+                return self._begin(adopted, now)
+        return []
+
+    def fetched(
+        self, peer_id: str, reply: m.FromFollower, pieces: Sequence[Piece], now: float
+    ) -> list[Effect]:
+        """The answer to a `Fetch`."""
+        return self._carry(self.leader.fetched(peer_id, reply, pieces, now), now) if self.leader else []
+
+    def missing(self, peer_id: str, first: int, now: float) -> list[Effect]:
+        """The bytes of ordinal `first` are not at hand any more."""
+        return self._carry(self.leader.missing(peer_id, first, now), now) if self.leader else []
+
+    def committed(self, pieces: Sequence[Piece], now: float) -> list[Effect]:
+        """Pieces that the database's thread has made, in order."""
+        if self.leader is None or self.history is None or self.phase is Phase.OVER:
+            return []
+        for piece in pieces:
+            if piece.last:
+                self.history.extend(piece.place)
+        return self._carry(self.leader.propose(pieces, now), now)
+
+    def replayed(self) -> None:
+        """The own file is at the place that `Replay` named."""
+        if self.phase is Phase.REPLAYING:
+            self.phase = Phase.OPEN
+
+    def tick(self, now: float) -> list[Effect]:
+        """The passing of time; call it every tenth of a lease or more often."""
+        if self.phase is Phase.OVER:
+            return []
+        if self.leader is None:
+            return list(self.takeover.tick(now))
+        return self._carry(self.leader.tick(now), now) + self._expire(now)
+
+    def stop(self) -> list[Effect]:
+        """Ends the reign: whoever waits is told that the outcome is unknown, or to ask again."""
+        return self._end()
+
+    # Queries
+
+    def admit(self, bookmark: Bookmark | None, now: float) -> None:
+        """Raises unless a query may run here now: `NotPrimary`, `NoQuorum`, `Overloaded` or `BookmarkError`."""
+        if self.phase is not Phase.OPEN or self.leader is None or self.history is None:
+            raise NotPrimary(self.name, self.epoch)
+        if not self.leader.has_quorum(now):
+            needed = len(self.members.current) // 2 + 1
+            raise NoQuorum(self.name, self.leader.answering(now), needed)
+        if len(self._gate) + len(self._leased) >= limits.WAITING_QUERIES:
+            raise Overloaded(f"{self.name}: responses that wait for confirmation", limits.WAITING_QUERIES)
+        if bookmark is not None:
+            self.history.check(bookmark)
+
+    def finished(self, waiting: Waiting, now: float) -> list[Effect]:
+        """A query has run: its response leaves when all that it may have seen is confirmed."""
+        if self.phase is not Phase.OPEN or self.leader is None:
+            return [self._refuse(waiting)]
+        if waiting.mark.sequence <= self.leader.confirmed.sequence:
+            return self._release([waiting], now)
+        self._gate.wait(waiting.mark.sequence, waiting)
+        return []
+
+    # Steps
+
+    def _begin(self, adopted: take.Adopted, now: float) -> list[Effect]:
+        self.phase = Phase.CONFIRMING
+        self.leader = lead.Leader(self.database, adopted, now)
+        self.history = History(adopted.tail, adopted.epochs)
+        connected = [lead.peer_of(one) for one in self.takeover.promises]
+        probes = [effect for peer in connected for effect in self.leader.connected(peer, now)]
+        return [Begin(adopted), *probes]
+
+    def _carry(self, effects: Sequence[lead.Effect], now: float) -> list[Effect]:
+        """What the leader wants, with what follows from it here."""
+        carried: list[Effect] = []
+        for effect in effects:
+            match effect:
+                case lead.Confirmed():
+                    carried += [effect, *self._confirm(effect.place, now)]
+                case lead.Fenced():
+                    carried += [effect, *self._end()]
+                case _:
+                    carried.append(effect)
+        return carried + self._retry_leased(now)
+
+    def _confirm(self, place: Bookmark, now: float) -> list[Effect]:
+        if self.phase is Phase.CONFIRMING:
+            self.phase = Phase.REPLAYING
+            return [Replay(place)]
+        return self._release(self._gate.confirmed(place.sequence), now)
+
+    def _release(self, waiting: Sequence[Waiting], now: float) -> list[Effect]:
+        """A write's quorum proves that it was the leader's; whatever only read needs the lease, now, after it ran."""
+        leased = self._may_answer(now)
+        self._leased += [one for one in waiting if not (one.wrote or leased)]
+        return [Respond(one.token, one.mark, None) for one in waiting if one.wrote or leased]
+
+    def _may_answer(self, now: float) -> bool:
+        return self.leader is not None and self.leader.may_answer(now)
+
+    def _retry_leased(self, now: float) -> list[Effect]:
+        if not self._leased:
+            return []
+        waiting, self._leased = self._leased, []
+        return self._release(waiting, now)
+
+    def _expire(self, now: float) -> list[Effect]:
+        expired = [*self._gate.drop(lambda one: one.deadline <= now)]
+        expired += [one for one in self._leased if one.deadline <= now]
+        self._leased = [one for one in self._leased if one.deadline > now]
+        return [self._refuse(one) for one in expired]
+
+    def _end(self) -> list[Effect]:
+        self.phase = Phase.OVER
+        waiting = [*self._gate.drop(lambda one: True), *self._leased]
+        self._leased = []
+        return [self._refuse(one) for one in waiting]
+
+    def _refuse(self, waiting: Waiting) -> Respond:
+        return Respond(waiting.token, waiting.mark, self._refusal(waiting.wrote))
+
+    def _refusal(self, wrote: bool) -> Unavailable | OutcomeUnknown:
+        over = self.phase is Phase.OVER
+        if wrote:
+            reason = (
+                "another primary took over" if over else "too few durability followers confirmed it in time"
+            )
+            return OutcomeUnknown(self.name, reason)
+        if over or self.leader is None:
+            return NotPrimary(self.name, self.epoch)
+        return NoQuorum(self.name, 0, len(self.members.current) // 2 + 1)
