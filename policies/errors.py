@@ -1,7 +1,7 @@
 """Every error that raylite raises, in one tree rooted at `Error`.
 
-Four branches say whose turn it is: the caller's fault (`Invalid`), try again or elsewhere
-(`Unavailable`), nobody can say (`OutcomeUnknown`), and damage (`Corrupt`, the actor stops).
+Five branches say whose turn it is: the caller's fault (`Invalid`), try again or elsewhere (`Unavailable`), a part
+stays (`PartlyApplied`), nobody can say (`OutcomeUnknown`), and damage (`Corrupt`, the actor stops).
 `may_have_applied` says whether a write that got this error can have taken effect.
 Errors cross actors and connections: every field is positional, so they pickle, and
 `encode`/`decode` carry them over a wire that has no pickle.
@@ -118,6 +118,22 @@ class DatabaseExists(Invalid):
         return f"a database named {self.name!r} exists already. Choose another name, or connect to it."
 
 
+class ForeignDirectory(Invalid):
+    """A directory that belongs to another actor. Fields: directory, whose it is, who asked."""
+
+    http_status = 409
+
+    def __init__(self, directory: str, owner: str, asked: str) -> None:
+        super().__init__(directory, owner, asked)
+        self.directory, self.owner, self.asked = directory, owner, asked
+
+    def __str__(self) -> str:
+        return (
+            f"{self.directory} belongs to {self.owner}, not to {self.asked}. Nothing in it was touched. "
+            "Start with the directory of this one, or with an empty one."
+        )
+
+
 class InvalidName(Invalid):
     """Not a database or region name. Fields: name, rule."""
 
@@ -187,6 +203,17 @@ class Overloaded(Unavailable):
         return f"{self.what}: {self.limit} wait already. The query was not run. Try again later."
 
 
+class Interrupted(Unavailable):
+    """Stopped from outside before its end. Field: what."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+    def __str__(self) -> str:
+        return f"{self.what} was stopped before its end. Nothing was applied. Try again."
+
+
 class StorageFull(Unavailable):
     """No space left on a disk that the write needs. Fields: what, message."""
 
@@ -213,6 +240,20 @@ class Unauthorized(Unavailable):
         return f"{self.what}: the cluster token differs. Nothing was run. Use the token of this cluster."
 
 
+class PartlyApplied(Error):
+    """A query that failed after a part of it was committed. Fields: class of the error, its text, what stays."""
+
+    http_status = 400
+    may_have_applied = True
+
+    def __init__(self, kind: str, cause: str, kept: str) -> None:
+        super().__init__(kind, cause, kept)
+        self.kind, self.cause, self.kept = kind, cause, kept
+
+    def __str__(self) -> str:
+        return f"{self.cause} This concerns the statement that failed: {self.kept}."
+
+
 class OutcomeUnknown(Error):
     """Nobody can say whether the write took effect. Fields: database, reason."""
 
@@ -227,6 +268,25 @@ class OutcomeUnknown(Error):
         return (
             f"{self.database}: {self.reason}. The write may or may not have taken effect. "
             "Read before you repeat it."
+        )
+
+
+class NoReply(OutcomeUnknown):
+    """A request left, its reply did not come. Fields: the actor asked, reason.
+
+    For a read this is as good as `Unreachable`; only who asked knows which it was.
+    """
+
+
+class StorageFailed(OutcomeUnknown):
+    """The disk failed a write or a sync: nobody knows what it holds until the next start. Fields: what, reason."""
+
+    http_status = 500
+
+    def __str__(self) -> str:
+        return (
+            f"{self.database}: {self.reason}. What was being written may or may not be there. "
+            "This actor stops, and finds out at its next start."
         )
 
 

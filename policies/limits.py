@@ -6,11 +6,15 @@ from __future__ import annotations
 SQL_BYTES = 1_000_000
 PARAMETERS = 32_766
 VALUE_BYTES = 64 << 20
+ROW_BYTES = VALUE_BYTES + (1 << 20)
+"""What SQLite itself accepts: the largest value and what else is in its row."""
 SCRIPT_BYTES = 512 << 20
 BATCH_STATEMENTS = 10_000
 RESULT_ROWS = 1_000_000
 RESULT_BYTES = 256 << 20
 STATEMENT_SECONDS = 30.0
+BUSY_SECONDS = 1.0
+"""A statement waits this long for a lock of its file that another connection holds."""
 NAME_CHARACTERS = 64
 
 # Relay
@@ -41,18 +45,51 @@ BOOKMARK_WAIT_SECONDS = 1.0
 """A replica waits this long for a bookmark, then asks the primary."""
 WAITING_QUERIES = 1024
 
+# Routing
+ROUTING_NEAR_MS = 5.0
+"""Round trips that differ by less count as equally near."""
+ROUTING_LAG_MS = 5000.0
+"""A replica whose data is older gets no query."""
+
 # Files
 SEGMENT_BYTES = 64 << 20
+JOURNAL_BATCH_BYTES = 8 << 20
+"""Records that one write and one sync of a follower's journal take together; one submission always may."""
+JOURNAL_QUEUE_BYTES = 64 << 20
+"""Records that wait for a follower's journal."""
+JOURNAL_ZERO_BYTES = 256 << 10
+"""Written as zeros ahead of the journal's end: overwriting syncs in about half the time of filling new blocks."""
+JOURNAL_IDLE_SECONDS = 0.01
+"""A journal that has had nothing to write for this long notes on disk up to where it is synced."""
 WAL_CHECKPOINT_BYTES = 4 << 20
+CHECKPOINT_WAIT_SECONDS = 0.05
+"""A replica's checkpoint waits this long for snapshots that need the WAL; nothing is published meanwhile."""
 WAL_PAUSE_BYTES = 64 << 20
 """Above this, writes pause until all is confirmed and the WAL is checkpointed to its end."""
 DIRECTORY_LOCK_SECONDS = 10.0
 
 # Connections
 FRAME_BYTES = (1 << 20) + PIECE_BYTES + APPEND_BYTES + RESULT_BYTES
+HELLO_BYTES = 4096
+"""Longest frame before both sides have proven their key."""
 HELLO_SECONDS = 5.0
+WAITING_HELLOS = 128
+"""Connections of one server whose hello is not complete; more are closed at once."""
+CONNECTION_REQUESTS = 8192
+"""Requests of one side of a connection that wait for their reply."""
+WRITE_BUFFER_BYTES = 1 << 20
+"""Above this, `drain` waits and replies are held back."""
+OUTGOING_BYTES = FRAME_BYTES
+"""Above this, a connection takes no new request."""
+CLOSE_SECONDS = 1.0
+"""A closed connection may use this long to send what is in its buffer."""
 CONNECT_SECONDS = 3.0
 CALL_SECONDS = 10.0
+START_SECONDS = 60.0
+"""An actor process is up within this time, or something is wrong."""
+WATCH_SECONDS = 20.0
+REPLACE_SECONDS = 3 * LEASE_SECONDS
+"""A primary that was just replaced is given this long before it is looked at again."""
 
 assert LEASE_DRIFT_SECONDS < LEASE_SECONDS / 2
 assert HEARTBEAT_SECONDS * 4 < LEASE_SECONDS
@@ -60,3 +97,5 @@ assert PIECE_BYTES <= APPEND_BYTES <= PEER_INFLIGHT_BYTES <= WINDOW_BYTES
 assert READ_BYTES >= PIECE_BYTES
 assert BOOKMARK_WAIT_SECONDS < CONFIRM_SECONDS < QUERY_SECONDS
 assert WAL_CHECKPOINT_BYTES < WAL_PAUSE_BYTES
+assert UNCONFIRMED_ENTRIES < CONNECTION_REQUESTS
+assert WRITE_BUFFER_BYTES <= PEER_INFLIGHT_BYTES <= OUTGOING_BYTES

@@ -4,37 +4,34 @@ from __future__ import annotations
 
 import msgspec
 
-from raylite.policies.quorum import Members
+from raylite.policies.regions import Regions
 
 RECORD_VERSION = 1
 
 
 class SystemRecord(msgspec.Struct, frozen=True):
-    """Written once when a system is founded, and copied to each follower's directory.
-
-    system_id, registry_id: random ids; registry_members: the first members of the registry's database;
-    secret: for a cluster without a Ray token, else "".
-    """
+    """Written once when a system is founded. secret: of a cluster that has no Ray token, 64 hex digits."""
 
     version: int
     system_id: str
     registry_id: str
-    registry_members: Members
-    secret: str = ""
+    secret: str
 
 
 class Settings(msgspec.Struct, frozen=True):
     """How the processes of a system run.
 
-    data_dir: absolute, the same on every node; regions: name -> (latitude, longitude) beyond the built-in ones;
-    wan: whether messages between regions are delayed by realistic round trips; key: of the stream's HMAC.
+    data_dir: absolute, the same on every node; regions: the places of its own regions;
+    wan: whether messages between regions are delayed by realistic round trips; key: of the stream's HMAC;
+    virtual: regions are names on one node, not labels of nodes.
     """
 
     system_id: str
     data_dir: str
     key: bytes
-    regions: dict[str, tuple[float, float]]
+    regions: Regions
     wan: bool = False
+    virtual: bool = True
 
 
 def follower_name(index: int) -> str:

@@ -203,12 +203,18 @@ class Leader:
 
     def answering(self, now: float) -> int:
         """How many followers have answered lately."""
-        return sum(self._is_answering(member, now) for member in self.members.everyone)
+        return sum(self.answers(member, now) for member in self.members.everyone)
 
     def has_quorum(self, now: float) -> bool:
         """Whether enough followers have answered lately for a write to have a chance."""
         everyone = self.members.everyone
-        return is_quorum(self.members, [one for one in everyone if self._is_answering(one, now)])
+        return is_quorum(self.members, [one for one in everyone if self.answers(one, now)])
+
+    @property
+    def agreeing(self) -> list[Member]:
+        """The followers whose logs hold this leader's up to where its window begins."""
+        first = self.window.first
+        return [peer.member for peer in self.peers.values() if peer.member is not None and peer.acked >= first]
 
     @property
     def unconfirmed(self) -> int:
@@ -319,7 +325,8 @@ class Leader:
     def _lease_start(self, member: Member) -> float:
         return self.peers[peer_of(member)].acknowledged_send
 
-    def _is_answering(self, member: Member, now: float) -> bool:
+    def answers(self, member: Member, now: float) -> bool:
+        """Whether this follower has answered lately."""
         return now - self.peers[peer_of(member)].heard_at < limits.PEER_SILENCE_SECONDS
 
     @property

@@ -1,0 +1,91 @@
+"""The registry's tables, read and written through its own database."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+import msgspec
+
+from raylite.actors.stream import from_failure
+from raylite.policies import limits
+from raylite.policies.catalogue import DatabaseEntry
+from raylite.policies.errors import ConstraintError, DatabaseExists, DatabaseNotFound
+from raylite.policies.query import Answer, Failure, Mode, Query, Statement, Value
+from raylite.policies.quorum import Members
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS databases (
+  id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, members BLOB, region TEXT NOT NULL,
+  replicas TEXT NOT NULL, replication TEXT NOT NULL, created_us INTEGER NOT NULL
+) STRICT
+"""
+COLUMNS = "id, name, members, region, replicas, replication, created_us"
+
+Ask = Callable[[Query], Awaitable[Answer | Failure]]
+
+
+class Catalogue:
+    """Durable once a method returns: its answer waited for a quorum like any other."""
+
+    def __init__(self, database_id: str, ask: Ask) -> None:
+        self._database_id, self._ask = database_id, ask
+
+    async def prepare(self) -> None:
+        """Makes the tables if there are none."""
+        await self._run(SCHEMA)
+
+    async def insert(self, entry: DatabaseEntry) -> None:
+        """A new database; raises `DatabaseExists`."""
+        values = (entry.database_id, entry.name, None, entry.region, ",".join(entry.replicas))
+        try:
+            await self._run(
+                f"INSERT INTO databases ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                *values, entry.replication, entry.created_us,
+            )  # fmt: skip
+        except ConstraintError:
+            raise DatabaseExists(entry.name) from None
+
+    async def set_members(self, entry: DatabaseEntry, members: Members) -> DatabaseEntry:
+        """Writes the first members, once; returns the entry with those that are written."""
+        encoded = msgspec.msgpack.encode(members)
+        await self._run(
+            "UPDATE databases SET members = ? WHERE id = ? AND members IS NULL", encoded, entry.database_id
+        )
+        return await self.get(entry.name)
+
+    async def get(self, name: str) -> DatabaseEntry:
+        """The database of this name; raises `DatabaseNotFound`."""
+        rows = await self._run(f"SELECT {COLUMNS} FROM databases WHERE name = ?", name)
+        if not rows:
+            raise DatabaseNotFound(name)
+        return _entry(rows[0])
+
+    async def all(self) -> list[DatabaseEntry]:
+        """All databases, by name."""
+        return [_entry(row) for row in await self._run(f"SELECT {COLUMNS} FROM databases ORDER BY name")]
+
+    async def delete(self, database_id: str) -> None:
+        """Removes a database from the catalogue."""
+        await self._run("DELETE FROM databases WHERE id = ?", database_id)
+
+    async def _run(self, sql: str, *params: Value) -> Sequence[tuple[Value, ...]]:
+        statement = Statement(sql, params)
+        query = Query(self._database_id, Mode.RUN, (statement,), "", limits.QUERY_SECONDS, True)
+        answer = await self._ask(query)
+        if isinstance(answer, Failure):
+            raise from_failure(answer)
+        return answer.results[0].rows
+
+
+def _entry(row: tuple[Value, ...]) -> DatabaseEntry:
+    database_id, name, members, region, replicas, replication, created_us = row
+    assert isinstance(created_us, int), "the table is STRICT"
+    return DatabaseEntry(
+        str(database_id),
+        str(name),
+        msgspec.msgpack.decode(members, type=Members) if isinstance(members, bytes) else None,
+        str(region),
+        tuple(one for one in str(replicas).split(",") if one),
+        str(replication),
+        created_us,
+    )

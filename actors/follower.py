@@ -1,0 +1,211 @@
+"""A durability follower: one journal for many databases, one sync for all that waits.
+
+The rules are `FollowerLog`'s (docs/architecture.md, Followers); here its effects become journal records, and a reply
+leaves when the records before it are synced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from collections.abc import Awaitable, Sequence
+from functools import partial
+from pathlib import Path
+
+from raylite.actors.core import follower as core
+from raylite.actors.core import messages as m
+from raylite.actors.core.log import LogIndex
+from raylite.actors.service import Service, Surroundings, boottime
+from raylite.actors.storage.log_directory import Owner
+from raylite.actors.storage.log_file import Journal
+from raylite.actors.storage.log_records import Change, Location, Record, StoreJoined
+from raylite.actors.storage.log_state import Recovered
+from raylite.actors.storage.log_writer import GroupCommit, Outcome
+from raylite.actors.stream import Connection, Endpoint, Payload, to_failure
+from raylite.policies import limits
+from raylite.policies.bookmark import origin
+from raylite.policies.errors import Corrupt, Error, StorageFailed, Unreachable
+from raylite.policies.status import ActorStatus
+from raylite.policies.system import Settings
+
+TICK_SECONDS = limits.LEASE_SECONDS / 20
+
+Reply = asyncio.Future[Payload]
+
+
+class Follower(Service):
+    """One follower actor. `_logs` answers at once; `_stored_logs` is what of it is synced, and where."""
+
+    def __init__(
+        self, name: str, region: str, directory: str, settings: Settings, around: Surroundings
+    ) -> None:
+        super().__init__(name, region, settings, around)
+        self._directory = Path(directory)
+        self._logs: dict[str, core.FollowerLog] = {}
+        self._stored_logs: dict[str, Recovered] = {}
+        self._journal: Journal | None = None
+        self._commit: GroupCommit | None = None
+        self._full: Error | None = None
+        self._opened = self.hold(self._open())
+        self.hold(self._tick())
+
+    async def endpoint(self) -> Endpoint:
+        """Where this follower listens, once its journal is open."""
+        await asyncio.shield(self._opened)
+        return await super().endpoint()
+
+    # Requests
+
+    def handle(
+        self, connection: Connection | None, payload: Payload
+    ) -> Payload | Awaitable[Payload | None] | None:
+        """Relay messages, in order; raises `Unreachable` before the journal is open, `StorageFull` if it is full."""
+        if self._commit is None:
+            raise Unreachable(self.name, "its journal is not open yet")
+        if not isinstance(payload, m.ToFollower):
+            raise Unreachable(self.name, f"a follower does not answer {type(payload).__name__}")
+        reply: Reply = asyncio.get_running_loop().create_future()
+        if isinstance(payload, m.Join) and payload.database not in self._logs:
+            self._join(payload.database, reply)
+            return reply
+        log = self._logs.get(payload.database)
+        if log is None:
+            return m.Unknown(payload.database, getattr(payload, "number", 0))
+        self._carry_out(payload.database, log.receive(payload, reply, boottime()))
+        return reply
+
+    def _join(self, database: str, reply: Reply) -> None:
+        """Makes an incarnation and an empty log; the answer waits until both are durable."""
+        incarnation = secrets.token_hex(8)
+        self._logs[database] = core.FollowerLog(
+            database, incarnation, LogIndex(origin(database), None), started=boottime()
+        )
+        self._stored_logs[database] = Recovered(database)
+        self._submit(database, [StoreJoined(incarnation)], [(reply, m.Joined(database, incarnation))])
+
+    def _carry_out(self, database: str, effects: Sequence[core.Effect]) -> None:
+        changes: list[Change] = []
+        replies: list[tuple[Reply, Payload]] = []
+        for effect in effects:
+            match effect:
+                case core.Reply(to, message):
+                    assert isinstance(to, asyncio.Future), (
+                        "a reply's address is the future that its request awaits"
+                    )
+                    replies.append((to, message))
+                case core.Load():
+                    self.hold(self._load(database, effect))
+                case _:
+                    changes.append(effect)
+        if changes or replies:
+            self._submit(database, changes, replies)
+
+    # The journal
+
+    def _submit(
+        self, database: str, changes: Sequence[Change], replies: Sequence[tuple[Reply, Payload]]
+    ) -> None:
+        assert self._commit is not None, "requests are taken once the journal is open"
+        records = [Record(database, change) for change in changes]
+        self._commit.submit(records, partial(self._stored, database, changes, replies))
+
+    def _stored(
+        self,
+        database: str,
+        changes: Sequence[Change],
+        replies: Sequence[tuple[Reply, Payload]],
+        result: Outcome,
+    ) -> None:
+        """All of it is synced and the replies may leave; or none of it counts, and the log goes back to the disk's."""
+        if isinstance(result, StorageFailed):
+            self.around.crash(result)
+        elif isinstance(result, Error):
+            self._full = result
+            self._restore(database)
+            _settle(replies, to_failure(result))
+        else:
+            self._full = None
+            stored = self._stored_logs[database]
+            for change, location in zip(changes, result, strict=True):
+                stored.apply(change, location)
+            _settle(replies, None)
+
+    def _restore(self, database: str) -> None:
+        """Makes the log anew from what is stored."""
+        stored = self._stored_logs[database]
+        self._logs[database] = core.FollowerLog(
+            database,
+            stored.incarnation,
+            LogIndex(stored.base, stored.members, [piece for piece, _ in stored.pieces]),
+            promised=stored.promised,
+            confirmed=stored.confirmed,
+            gave_up=stored.gave_up,
+            started=boottime(),
+        )
+
+    async def _load(self, database: str, effect: core.Load) -> None:
+        """Reads pieces, once what was submitted before is stored."""
+        settled: Reply = asyncio.get_running_loop().create_future()
+        self._submit(database, (), [(settled, m.Released(database))])
+        await settled
+        assert isinstance(effect.to, asyncio.Future), (
+            "a reply's address is the future that its request awaits"
+        )
+        assert self._journal is not None, "requests are taken once the journal is open"
+        locations = self._locations(database, effect)
+        try:
+            pieces = await asyncio.to_thread(self._journal.read_many, locations)
+        except Corrupt as error:
+            self.around.crash(error)
+            return
+        if not effect.to.done():
+            effect.to.set_result(m.Pieces(database, effect.after, pieces, effect.tail, effect.confirmed))
+
+    def _locations(self, database: str, effect: core.Load) -> list[Location]:
+        """Where the wanted pieces are, up to the first that was cut away meanwhile."""
+        start = self._logs[database].index.find(effect.after)
+        if start is None:
+            return []
+        stored = self._stored_logs[database].pieces[start : start + len(effect.pieces)]
+        pairs = zip(stored, effect.pieces, strict=False)
+        return [location for (held, location), wanted in pairs if held.place == wanted.place]
+
+    async def _open(self) -> None:
+        """Reads the journal; whatever it recovered is durable."""
+        owner = Owner(self.name, self.settings.system_id)
+        self._journal = await asyncio.to_thread(Journal.open, self._directory, owner)
+        self._stored_logs = self._journal.recovered
+        for database in self._stored_logs:
+            self._restore(database)
+        self._commit = GroupCommit(self._journal, asyncio.get_running_loop())
+
+    async def _tick(self) -> None:
+        """Answers promises that waited for a lease."""
+        await asyncio.shield(self._opened)
+        while True:
+            for database, log in self._logs.items():
+                self._carry_out(database, log.tick(boottime()))
+            await asyncio.sleep(TICK_SECONDS)
+
+    async def status(self) -> ActorStatus:
+        """How this follower is."""
+        lost = [database for database, log in self._logs.items() if log.gave_up]
+        damaged = [f"its log of database {database} was damaged and is given up" for database in lost]
+        problems = (*damaged, *([str(self._full)] if self._full else ()))
+        state = "storing" if self._commit is not None else "opening its journal"
+        return ActorStatus(
+            self.name,
+            "follower",
+            self.region,
+            os.getpid(),
+            state,
+            databases=len(self._logs),
+            problems=problems,
+        )
+
+
+def _settle(replies: Sequence[tuple[Reply, Payload]], instead: Payload | None) -> None:
+    for reply, message in replies:
+        if not reply.done():
+            reply.set_result(message if instead is None else instead)

@@ -1,0 +1,242 @@
+"""A read replica of one database: applies what the primary sends, answers reads (docs/architecture.md, Replicas)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Sequence
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from raylite.actors.core import messages as m
+from raylite.actors.core import replica as core
+from raylite.actors.links import Link
+from raylite.actors.service import Service, Surroundings, boottime, wall_us
+from raylite.actors.storage.copy_check import checked
+from raylite.actors.storage.engine import Engine, Execution
+from raylite.actors.storage.generation import Directory
+from raylite.actors.storage.replica_file import ReplicaFile
+from raylite.actors.storage.thread import DatabaseThread
+from raylite.actors.stream import Connection, Payload, to_failure
+from raylite.policies import limits
+from raylite.policies.bookmark import Bookmark, origin
+from raylite.policies.errors import Error, Unreachable
+from raylite.policies.query import Answer, Query
+from raylite.policies.status import ActorStatus, CopyCheck
+from raylite.policies.system import Settings, primary_name, replica_name
+
+
+class ReplicaConfig(msgspec.Struct, frozen=True):
+    """Which database, and where. directory: of this replica's files, absolute."""
+
+    database_id: str
+    database: str
+    region: str
+    directory: str
+
+
+class Replica(Service):
+    """One copy in one region.
+
+    Two threads: one alone writes the copy's WAL and WAL-index, another reads through SQLite. `_shown` is the newest
+    entry that readers are certain to see.
+    """
+
+    def __init__(self, config: ReplicaConfig, settings: Settings, around: Surroundings) -> None:
+        self.config = config
+        super().__init__(replica_name(config.database, config.region), config.region, settings, around)
+        self._writer = DatabaseThread(f"{config.database} apply")
+        self._reader = DatabaseThread(f"{config.database} read")
+        self._log = core.ReplicaLog(config.database_id, origin(config.database_id))
+        self._file: ReplicaFile | None = None
+        self._engine: Engine | None = None
+        self._shown = self._log.published
+        self._goal: Bookmark | None = None
+        self._lag_ms: float | None = None
+        self._progress = asyncio.Condition()
+        self._heard_at: float | None = None
+        self._primary: Link | None = None
+        self.hold(self._start())
+
+    # Requests
+
+    def handle(
+        self, connection: Connection | None, payload: Payload
+    ) -> Payload | Awaitable[Payload | None] | None:
+        """Queries; the stream arrives over the connection that this replica dialled."""
+        if isinstance(payload, Query) and payload.database == self.config.database_id:
+            return self._query(payload)
+        raise Unreachable(self.name, "it serves another database, or none")
+
+    async def _query(self, query: Query) -> Payload | None:
+        deadline = boottime() + min(query.seconds, limits.QUERY_SECONDS)
+        if query.primary or not await self._has_reached(query.bookmark):
+            return await self._forward(query, deadline)
+        assert self._engine is not None, "an entry is shown only once the copy is open"
+        assert self._file is not None, "the file is opened before the engine"
+        file, run = self._file, partial(self._engine.execute, query, deadline - boottime())
+        execution, mark = await self._reader.run(partial(_read, run, file))
+        if execution.forward:
+            return await self._forward(query, deadline)
+        if execution.error is not None:
+            return to_failure(execution.error, str(mark))
+        return Answer(execution.results, str(mark), self.name, self.region, False, False)
+
+    async def _has_reached(self, text: str) -> bool:
+        """Whether this copy shows the bookmark, waiting for it a while; raises `BookmarkError` if it never can."""
+        if self._engine is None:
+            return False
+        if not text:
+            return self._serves
+        bookmark = Bookmark.parse(text)
+        self._log.history.check_database(bookmark)
+        try:
+            async with asyncio.timeout(limits.BOOKMARK_WAIT_SECONDS), self._progress:
+                await self._progress.wait_for(lambda: self._shows(bookmark))
+        except TimeoutError:
+            return False
+        self._log.history.check(bookmark)
+        return True
+
+    @property
+    def _serves(self) -> bool:
+        """Whether the copy is whole: after a crash it may hold parts of entries up to its goal."""
+        return self._goal is None or self._shown.sequence >= self._goal.sequence
+
+    def _shows(self, bookmark: Bookmark) -> bool:
+        reached = (bookmark.epoch, bookmark.sequence) <= (self._shown.epoch, self._shown.sequence)
+        return reached and self._serves
+
+    async def _forward(self, query: Query, deadline: float) -> Payload | None:
+        """What the primary answers."""
+        connection = self._primary.connection if self._primary else None
+        if connection is None:
+            raise Unreachable(primary_name(self.config.database), f"{self.name} has no connection to it")
+        return await connection.ask(query, max(0.0, deadline - boottime()))
+
+    # The stream
+
+    async def _start(self) -> None:
+        config = self.config
+        directory = await asyncio.to_thread(
+            Directory.claim_or_fresh, Path(config.directory), limits.LEASE_SECONDS
+        )
+        self._file = await self._writer.run(partial(ReplicaFile.open, directory, config.database_id))
+        record = self._file.record
+        self._goal = record.goal
+        self._shown = record.certain
+        self._log = core.ReplicaLog(config.database_id, record.certain)
+        self._engine = await self._reader.run(partial(Engine.reader, str(self._file.database)))
+        self._primary = Link(
+            self,
+            primary_name(config.database),
+            on_up=self._follow,
+            on_down=lambda: None,
+            handler=self._stream,
+        )
+        self.hold(self._miss_primary())
+
+    def _follow(self, connection: Connection) -> None:
+        """Asks a primary for the stream; one that is not open yet refuses, and is dialled again."""
+        log = self._log
+        message = m.Follow(self.config.database_id, self.name, self.region, log.published, log.epoch)
+        connection.post(message, lambda reply: self._followed(connection, reply))
+
+    def _followed(self, connection: Connection, reply: Payload | Error | None) -> None:
+        if isinstance(reply, Error):
+            connection.close("it is not the primary, or not yet")
+
+    def _stream(self, connection: Connection, payload: Payload) -> Awaitable[Payload | None]:
+        """One message of a leader; carried out in order, answered when it is."""
+        self._heard_at = boottime()
+        match payload:
+            case m.Append():
+                effects = self._log.receive(payload)
+            case m.Diverged():
+                effects = self._log.diverged(payload)
+            case _:
+                raise Unreachable(self.name, f"a leader does not send {type(payload).__name__}")
+        return self._carry_out(effects)
+
+    def _carry_out(self, effects: Sequence[core.Effect]) -> Awaitable[Payload | None]:
+        """Queues the file's part in order, before anything else can be queued; returns the answer to come."""
+        file = self._file
+        assert file is not None, "the stream begins once the file is open"
+        for effect in effects:
+            if isinstance(effect, core.Rebuild):
+                self._rebuild(effect.reason)
+        changes = [one for one in effects if isinstance(one, core.Write | core.CutTo | core.Publish)]
+        answers = [one.message for one in effects if isinstance(one, core.Answer)]
+        applied = self._writer.run(partial(_apply, file, changes)) if changes else None
+        return self._answer(applied, changes, answers[0] if answers else None)
+
+    async def _answer(
+        self, applied: Awaitable[None] | None, changes: Sequence[core.Effect], answer: Payload | None
+    ) -> Payload | None:
+        if applied is not None:
+            await applied
+        for change in changes:
+            if isinstance(change, core.Publish):
+                await self._show(change)
+        return answer
+
+    async def _show(self, publish: core.Publish) -> None:
+        async with self._progress:
+            if publish.place.sequence > self._shown.sequence:
+                self._shown = publish.place
+            self._progress.notify_all()
+        if publish.confirmed_us:
+            self._lag_ms = max(0, wall_us() - publish.confirmed_us) / 1000
+        file = self._file
+        if file is not None and file.wal_bytes >= limits.WAL_CHECKPOINT_BYTES:
+            await self._writer.run(file.checkpoint_if_due)
+
+    def _rebuild(self, reason: str) -> None:
+        """A copy that cannot go on is forgotten; the next process of this actor begins with an empty one."""
+        assert self._file is not None, "only an open copy can diverge"
+        self._file.forget()
+        self.around.crash(Unreachable(self.name, reason))
+
+    async def _miss_primary(self) -> None:
+        """Tells the registry when a primary that was heard before is silent for two leases."""
+        while True:
+            await asyncio.sleep(limits.LEASE_SECONDS / 4)
+            if self._heard_at is not None and boottime() - self._heard_at > 2 * limits.LEASE_SECONDS:
+                self._heard_at = boottime()
+                await self.around.report_missing(self.config.database)
+
+    async def check(self) -> CopyCheck:
+        """This copy, read whole; raises `Unreachable` before it can serve."""
+        engine, file = self._engine, self._file
+        if engine is None or file is None:
+            raise Unreachable(self.name, "its copy is not open yet")
+        return await self._reader.run(lambda: checked(engine, self.name, self.region, file.mark))
+
+    async def status(self) -> ActorStatus:
+        """How this replica is."""
+        connected = self._primary is not None and self._primary.connection is not None
+        problems = () if connected else ("no connection to the primary",)
+        state = "serving" if self._engine is not None and self._serves else "catching up"
+        return ActorStatus(
+            self.name, "replica", self.region, os.getpid(), state, self._log.epoch, str(self._shown),
+            self._lag_ms, self._file.wal_bytes if self._file else 0, problems=problems,
+        )  # fmt: skip
+
+
+def _read(run: partial[Execution], file: ReplicaFile) -> tuple[Execution, Bookmark]:
+    """`file.mark` is raised before an entry is shown, so read afterwards it covers the snapshot."""
+    execution = run()
+    return execution, file.mark
+
+
+def _apply(file: ReplicaFile, changes: Sequence[core.Write | core.CutTo | core.Publish]) -> None:
+    for change in changes:
+        match change:
+            case core.Write():
+                file.append(change.pieces, change.encoded)
+            case core.CutTo():
+                file.cut(change.place)
+            case core.Publish():
+                file.publish(change.place)

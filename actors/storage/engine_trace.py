@@ -1,0 +1,283 @@
+"""What one query did, statement by statement, as APSW's and SQLite's callbacks tell it.
+
+APSW calls `begin` when a statement is compiled and before it runs, also between the statements of a script; that is
+where a statement that must not run is stopped, and where the one before it is known to have ended.
+
+The estimates of `StatementMeta`, for the SQLite that APSW ships counts no rows:
+- rows_read, "at least": SQLITE_STMTSTATUS_FULLSCAN_STEP and one for the scan's first row; if a read-only statement
+  returned more rows than that, their number. Steps along an index, and what count(*) counts, are missing.
+- rows_written: rows inserted, updated and deleted, those of triggers and cascades included, entries of indexes not;
+  0 for what only reads; None for schema statements and PRAGMAs, whose pages SQLite does not count as rows.
+The counters come with SQLITE_TRACE_PROFILE at about 2.5 microseconds a statement.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from time import perf_counter
+from typing import Final
+
+import apsw
+
+from raylite.actors.storage.authorizer import Authorizer, is_vacuum, keeps_compiled
+from raylite.actors.storage.engine_apsw import Connection, Cursor, Row
+from raylite.policies import limits
+from raylite.policies.errors import Error, Interrupted, LimitExceeded, NotAllowed, StatementError
+from raylite.policies.query import Mode, Rows, StatementMeta
+
+_PROGRESS_STEPS: Final = 100_000
+"""Steps of SQLite's machine between two looks at the clock, about a millisecond: each takes the interpreter lock."""
+_STATEMENT_BYTES: Final = 256
+"""What one statement's result without rows is charged."""
+
+
+class Traced:
+    """One statement: its rows so far, and what its end adds."""
+
+    __slots__ = (
+        "changed", "changes", "columns", "duration", "last_row_id", "readonly", "rows", "scanned", "schema", "sql",
+        "started",
+    )  # fmt: skip
+
+    def __init__(
+        self, sql: str, columns: tuple[str, ...], readonly: bool, schema: bool, changes: int
+    ) -> None:
+        self.sql, self.columns, self.readonly, self.schema = sql, columns, readonly, schema
+        self.rows: list[Row] = []
+        self.changes, self.changed = changes, False
+        self.scanned = self.last_row_id = 0
+        self.duration = 0.0
+        self.started = perf_counter()
+
+    def result(self, size_after: int) -> Rows:
+        """The statement's result. size_after: bytes."""
+        scanned = self.scanned
+        written: int | None = 0
+        if self.readonly and len(self.rows) > scanned:
+            scanned = len(self.rows)
+        if not self.readonly:
+            written = self.changes if self.counted() else None
+        meta = StatementMeta(
+            self.duration * 1000, self.changes, self.last_row_id, self.changed, size_after, scanned, written
+        )
+        return Rows(self.columns, self.rows, meta)
+
+    def counted(self) -> bool:
+        """Whether SQLite counts as rows what this statement writes."""
+        return self.changes > 0 or (not self.schema and keeps_compiled(self.sql))
+
+
+class Tracer:
+    """The query under way on one connection. `stop` may be called from any thread, all else by the engine's.
+
+    settle: hands a commit on, if there was one since it was last called, and says whether there was.
+    Invariant: `consumed` characters of the text belong to statements that have begun.
+    """
+
+    def __init__(
+        self, connection: Connection, authorizer: Authorizer, settle: Callable[[], bool], reader: bool
+    ) -> None:
+        self._connection, self._authorizer, self._settle, self._reader = (
+            connection,
+            authorizer,
+            settle,
+            reader,
+        )
+        self._current: Traced | None = None
+        self._stopped: Error | None = None
+        self._status: Mapping[str, int] = {}
+        self._query_end = self._end = math.inf
+        self._began = 0.0
+        self._rows = self._bytes = 0
+        self._text, self._length = "", 0
+        self.mode, self._script = Mode.RUN, False
+        self.done: list[Traced] = []
+        self.wrote = self.forward = False
+        self.consumed = 0
+        connection.trace_v2(apsw.SQLITE_TRACE_PROFILE, self._profile)
+        connection.set_progress_handler(self._expired, _PROGRESS_STEPS)
+
+    def start(self, mode: Mode, seconds: float) -> None:
+        """A query begins. seconds: until its end; each of its statements may take STATEMENT_SECONDS of them."""
+        self._authorizer.clear()
+        self._current = self._stopped = None
+        self._began = perf_counter()
+        self._query_end = self._began + seconds
+        self._end = min(self._query_end, self._began + limits.STATEMENT_SECONDS)
+        self._rows = self._bytes = 0
+        self.mode, self._script = mode, mode is Mode.SCRIPT
+        self.done = []
+        self.wrote = self.forward = False
+
+    def end(self) -> None:
+        """The query is over: from here on nothing expires."""
+        self._query_end = self._end = math.inf
+
+    def text(self, sql: str) -> None:
+        """The text that is handed to SQLite next."""
+        self._text, self._length, self.consumed = sql, len(sql), 0
+
+    def rest(self) -> str:
+        """What of the text has not begun."""
+        return self._text[self.consumed :]
+
+    def begin(self, cursor: apsw.Cursor, sql: str, _bindings: object) -> bool:
+        """APSW's execution trace: whether the statement may run."""
+        if self._current is not None:
+            self.finish()
+        self.consumed += len(sql)
+        if not cursor.has_vdbe:
+            return True
+        self._check_time()
+        noted = self._authorizer
+        noted.refusal = None
+        readonly = cursor.is_readonly and not noted.effects
+        if not readonly:
+            if self._reader:
+                self.forward = True
+                return False
+            self.wrote = True
+            self._check_vacuum(sql)
+        if self.consumed != self._length and not self._script:
+            self._check_alone()
+        columns = tuple([name for name, _ in cursor.get_description()])
+        self._current = Traced(sql, columns, readonly, noted.schema, self._connection.total_changes())
+        noted.schema = noted.effects = False
+        return True
+
+    def take(self, cursor: Cursor) -> None:
+        """Runs what was handed to SQLite to its end; bounded in rows, bytes and time."""
+        rows = iter(cursor)
+        try:
+            for row in rows:
+                self._add(row)
+        except (UnicodeDecodeError, MemoryError):
+            self._roll_back_statement(rows)
+            raise
+
+    def finish(self) -> None:
+        """The statement has ended well."""
+        current, self._current = self._current, None
+        if current is None:
+            raise StatementError("the text holds no SQL statement", 1, 0)
+        current.duration = perf_counter() - current.started
+        current.changes = self._connection.total_changes() - current.changes
+        current.last_row_id = self._connection.last_insert_rowid()
+        steps = self._status["SQLITE_STMTSTATUS_FULLSCAN_STEP"]
+        current.scanned = steps + 1 if steps else 0
+        current.changed = self._settle()
+        self.done.append(current)
+
+    def drop(self) -> None:
+        """The statement under way has failed."""
+        self._current = None
+
+    @property
+    def running(self) -> bool:
+        """Whether a statement has begun whose end is not known."""
+        return self._current is not None
+
+    def mark_changed(self) -> None:
+        """The batch has changed the database: so did those of its statements that wrote something."""
+        for one in self.done:
+            one.changed = not one.readonly and (one.changes > 0 or not one.counted())
+
+    def stop(self) -> None:
+        """Stops the query under way; thread-safe. Without one it does nothing."""
+        self._stopped = Interrupted("the query")
+        self._connection.interrupt()
+
+    def stopped(self) -> Error:
+        """Why SQLite says that it was interrupted."""
+        return self._stopped or Interrupted("the query")
+
+    def _add(self, row: Row) -> None:
+        assert self._current is not None
+        self._current.rows.append(row)
+        self._rows += 1
+        if self._rows > limits.RESULT_ROWS:
+            self._interrupt(LimitExceeded("the result", self._rows, limits.RESULT_ROWS, "rows"))
+        self._charge(_row_bytes(row))
+
+    def _charge(self, size: int) -> None:
+        self._bytes += size
+        if self._bytes <= limits.RESULT_BYTES:
+            return
+        error = LimitExceeded("the result", self._bytes, limits.RESULT_BYTES, "bytes")
+        if self._current is None:
+            raise error
+        self._interrupt(error)
+
+    def _interrupt(self, error: Error) -> None:
+        # A statement that wrote and is only let go commits; one that is interrupted rolls back at its next step.
+        self._stopped = error
+        self._connection.interrupt()
+
+    def _roll_back_statement(self, rows: Iterator[Row]) -> None:
+        self._connection.interrupt()
+        try:
+            next(rows, None)
+        except apsw.InterruptError:
+            return
+
+    def _check_time(self) -> None:
+        if self._stopped is not None:
+            raise self._stopped
+        now = perf_counter()
+        if self._script:
+            self._charge(_STATEMENT_BYTES)
+            self._began, self._end = now, min(self._query_end, now + limits.STATEMENT_SECONDS)
+        if now > self._end:
+            raise self._too_long()
+
+    def _check_vacuum(self, sql: str) -> None:
+        if not is_vacuum(sql):
+            return
+        if self.mode is not Mode.RUN:
+            raise NotAllowed(f"VACUUM in a {self.mode}", "Run it as a statement by itself.")
+        self._authorizer.vacuum = True
+
+    def _check_alone(self) -> None:
+        rest = self.rest()
+        if self._has_statement(rest):
+            instead = "Send each by itself, several in a `batch`, or a whole file as a script with `exec`."
+            raise NotAllowed("more than one statement in one text", instead)
+        self._authorizer.refusal = None
+
+    def _has_statement(self, sql: str) -> bool:
+        cursor = self._connection.cursor()
+        cursor.set_exec_trace(_only_comments)
+        try:
+            cursor.execute(sql, can_cache=False)
+        except apsw.Error:
+            return True
+        return False
+
+    def _too_long(self) -> Error:
+        took, allowed = perf_counter() - self._began, max(0.0, self._end - self._began)
+        return LimitExceeded("the statement's time", round(took, 3), round(allowed, 3), "seconds")
+
+    def _expired(self) -> bool:
+        if perf_counter() <= self._end:
+            return False
+        self._stopped = self._too_long()
+        return True
+
+    def _profile(self, event: dict[str, Mapping[str, int]]) -> None:
+        self._status = event["stmt_status"]
+
+
+def _only_comments(cursor: apsw.Cursor, _sql: str, _bindings: object) -> bool:
+    return not cursor.has_vdbe
+
+
+def _row_bytes(row: Row) -> int:
+    """At least the bytes of the row on the wire."""
+    size = 5 + 9 * len(row)
+    for value in row:
+        if isinstance(value, str):
+            size += len(value) if value.isascii() else len(value.encode())
+        elif isinstance(value, bytes):
+            size += len(value)
+    return size

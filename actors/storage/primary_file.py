@@ -1,0 +1,97 @@
+"""The primary's copy: queries run here, and every commit becomes an entry. Used by the database's thread alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from raylite.actors.storage.engine import Engine, Execution
+from raylite.actors.storage.entries import EntryWriter, Made
+from raylite.actors.storage.copy_check import checked
+from raylite.actors.storage.generation import Generation
+from raylite.actors.storage.wal import WalReader
+from raylite.policies import limits
+from raylite.policies.bookmark import Bookmark
+from raylite.policies.query import Query
+from raylite.policies.quorum import Members
+from raylite.policies.status import CopyCheck
+
+
+class Ran(msgspec.Struct, frozen=True):
+    """What a query did.
+
+    mark: the newest entry that it may have seen; committed: whether it made an entry; wal_bytes: in use after it.
+    """
+
+    execution: Execution
+    mark: Bookmark
+    committed: bool
+    wal_bytes: int
+
+
+class PrimaryFile:
+    """An open copy at the end of the log of `writer`.
+
+    Invariant: the database file holds only confirmed pages, so nothing is checkpointed while an entry in the WAL
+    waits for its quorum.
+    """
+
+    def __init__(
+        self, generation: Generation, writer: EntryWriter, hand_on: Callable[[Sequence[Made]], None]
+    ) -> None:
+        """`hand_on` takes every new piece in the log's order, whether or not anyone still waits for its query."""
+        self._generation, self._writer, self._hand_on = generation, writer, hand_on
+        self._made: list[Made] = []
+        self._made_bytes = 0
+        path = generation.database
+        self.engine = Engine.writer(str(path), self._committed)
+        self._wal = WalReader(Path(f"{path}-wal"))
+
+    def run(self, query: Query, seconds: float) -> Ran:
+        """Runs a query; what it committed is handed on before this returns."""
+        before = self._writer.tail
+        execution = self.engine.execute(query, seconds)
+        mark = self._writer.tail
+        self._hand_on_all()
+        return Ran(execution, mark, mark != before, self._wal.size)
+
+    def members(self, members: Members) -> None:
+        """Makes an entry that changes the members, and hands it on."""
+        self._hand_on([self._writer.members(members)])
+
+    def checkpoint(self, confirmed: Bookmark) -> int:
+        """Copies the WAL into the database file if all of it is confirmed; the WAL's bytes in use after that."""
+        if confirmed.digest != self._writer.tail.digest:
+            return self._wal.size
+        self._generation.set_goal(confirmed)
+        frames, copied = self.engine.checkpoint_passive()
+        if frames != copied:
+            return self._wal.size
+        self._generation.set_certain(confirmed)
+        self._wal.checkpointed()
+        return self._wal.size
+
+    def check(self, actor: str, region: str) -> CopyCheck:
+        """This copy, read whole in one snapshot."""
+        return checked(self.engine, actor, region, self._writer.tail)
+
+    def close(self) -> None:
+        """Closes the copy without copying anything into the database file."""
+        self._wal.close()
+        self.engine.close()
+
+    def _committed(self, frames: int) -> None:
+        commit = self._wal.commit(frames)
+        pages = commit.pages
+        for made in self._writer.write(commit.page_size, commit.database_pages, pages, self._wal.read):
+            self._made.append(made)
+            self._made_bytes += made.piece.size
+            if self._made_bytes >= limits.APPEND_BYTES:
+                self._hand_on_all()
+
+    def _hand_on_all(self) -> None:
+        made, self._made, self._made_bytes = self._made, [], 0
+        if made:
+            self._hand_on(made)

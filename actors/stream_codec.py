@@ -1,0 +1,224 @@
+"""Frames and payloads of the stream: bytes in, values out, no I/O.
+
+A frame, big-endian: u32 length of what follows it, u8 kind, u64 request number, payload. A payload is one struct
+of the closed union `Payload` as MessagePack. Whatever else arrives is a `Violation`, and the connection ends.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from itertools import chain
+from typing import Final, NamedTuple, TypeGuard
+
+import msgspec
+
+from raylite.actors.core.messages import RelayMessage
+from raylite.policies import errors
+from raylite.policies.errors import Error, ParameterError
+from raylite.policies.query import Answer, Failure, Mode, Query, Rows, Statement, StatementMeta, Value
+
+Payload = RelayMessage | Query | Answer | Failure
+
+REQUEST: Final = 1
+REPLY: Final = 2
+EMPTY: Final = 3
+"""A reply without a payload: the request was taken, there is nothing to say."""
+PING: Final = 4
+PONG: Final = 5
+HELLO: Final = 16
+WELCOME: Final = 17
+PROOF: Final = 18
+REFUSAL: Final = 19
+
+HEADER: Final = struct.Struct(">IBQ")
+_LENGTH: Final = struct.Struct(">I")
+_LENGTH_BYTES: Final = 4
+_BLANK: Final = bytes(HEADER.size)
+_LEAST: Final = HEADER.size - _LENGTH_BYTES
+
+
+class Violation(Exception):
+    """The peer sent what the protocol does not have; the connection cannot go on. It never crosses a wire."""
+
+
+class Frame(NamedTuple):
+    """One whole frame. payload: a view that holds until the next `Frames.feed`."""
+
+    kind: int
+    number: int
+    payload: memoryview
+
+
+class Frames:
+    """Cuts a stream of bytes into frames.
+
+    Holds at most what was fed and not yet taken; a length outside 9 to `limit` bytes is a `Violation` as soon as
+    its four bytes are there, so nothing is ever allocated for it.
+    """
+
+    __slots__ = ("_at", "_data", "limit")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._data: bytes | bytearray = b""
+        self._at = 0
+
+    def feed(self, data: bytes) -> None:
+        """Append what has arrived."""
+        if self._at == len(self._data):
+            self._data, self._at = data, 0
+            return
+        if self._at or not isinstance(self._data, bytearray):
+            self._data, self._at = bytearray(memoryview(self._data)[self._at :]), 0
+        self._data += data
+
+    def next(self) -> Frame | None:
+        """The next whole frame, None if more bytes are needed; raises `Violation`."""
+        data, at = self._data, self._at
+        held = len(data) - at
+        if held < _LENGTH_BYTES:
+            if not held:
+                self._data, self._at = b"", 0
+            return None
+        (length,) = _LENGTH.unpack_from(data, at)
+        if not _LEAST <= length <= self.limit:
+            raise Violation(f"a frame of {length} bytes, {_LEAST} to {self.limit} are allowed")
+        if held < _LENGTH_BYTES + length:
+            return None
+        _, kind, number = HEADER.unpack_from(data, at)
+        self._at = end = at + _LENGTH_BYTES + length
+        return Frame(kind, number, memoryview(data)[at + HEADER.size : end])
+
+
+def append_frame(buffer: bytearray, kind: int, number: int, payload: bytes = b"") -> None:
+    """Put a frame with these payload bytes at the end of `buffer`."""
+    buffer += HEADER.pack(_LEAST + len(payload), kind, number)
+    buffer += payload
+
+
+def append_payload(buffer: bytearray, kind: int, number: int, payload: Payload) -> int:
+    """Put a frame with this payload at the end of `buffer`; returns the payload's size in bytes.
+
+    Raises `ParameterError` for a query with values that are none of SQLite's, or that cannot be encoded, and
+    ValueError, TypeError or OverflowError for another payload that cannot; the buffer is then as before.
+    """
+    start = len(buffer)
+    buffer += _BLANK
+    try:
+        _ENCODER.encode_into(_checked(payload), buffer, start + HEADER.size)
+    except (ValueError, TypeError, OverflowError) as error:
+        del buffer[start:]
+        if isinstance(payload, Query):
+            raise ParameterError(f"the query cannot be sent: {error}") from error
+        raise
+    size = len(buffer) - start - HEADER.size
+    HEADER.pack_into(buffer, start, _LEAST + size, kind, number)
+    return size
+
+
+def encode_payload(payload: Payload) -> bytes:
+    """The bytes of a payload, for a way without frames; raises as `append_payload`."""
+    buffer = bytearray()
+    append_payload(buffer, REQUEST, 0, payload)
+    return bytes(memoryview(buffer)[HEADER.size :])
+
+
+def decode_payload(encoded: bytes | memoryview) -> Payload:
+    """The payload of these bytes; raises `Violation` if they are none."""
+    try:
+        found = _DECODER.decode(encoded)
+        if isinstance(found, _Query):
+            return found.value()
+        return found.value() if isinstance(found, _Answer) else found
+    except (ValueError, TypeError, RecursionError) as error:
+        raise Violation(f"a payload that is none: {error}") from error
+
+
+def to_failure(error: Error, bookmark: str = "") -> Failure:
+    """An error as it travels. bookmark: text of the newest entry that it may have seen, or ""."""
+    return Failure(*errors.encode(error), bookmark)
+
+
+def from_failure(failure: Failure) -> Error:
+    """The error that travelled; if its fields do not fit its class, a plain `Error` that has them all."""
+    try:
+        return errors.decode(failure.error, failure.fields)
+    except TypeError:
+        return Error(failure.error, *failure.fields)
+
+
+# msgspec has no union of text and bytes, so queries and answers are read with open values, which are then checked.
+
+
+class _Statement(msgspec.Struct, frozen=True, array_like=True):
+    sql: str
+    params: tuple[object, ...] = ()
+
+
+class _Query(msgspec.Struct, frozen=True, array_like=True, tag="Query"):
+    database: str
+    mode: Mode
+    statements: tuple[_Statement, ...]
+    bookmark: str
+    seconds: float
+    primary: bool = False
+
+    def value(self) -> Query:
+        statements = tuple(Statement(one.sql, _row(one.params)) for one in self.statements)
+        return Query(self.database, self.mode, statements, self.bookmark, self.seconds, self.primary)
+
+
+class _Rows(msgspec.Struct, frozen=True, array_like=True):
+    columns: tuple[str, ...]
+    rows: list[tuple[object, ...]]
+    meta: StatementMeta
+
+
+class _Answer(msgspec.Struct, frozen=True, array_like=True, tag="Answer"):
+    results: list[_Rows]
+    bookmark: str
+    served_by: str
+    region: str
+    primary: bool
+    wrote: bool
+
+    def value(self) -> Answer:
+        results = [Rows(one.columns, _rows(one.rows), one.meta) for one in self.results]
+        return Answer(results, self.bookmark, self.served_by, self.region, self.primary, self.wrote)
+
+
+_ENCODER: Final = msgspec.msgpack.Encoder()
+_DECODER: Final = msgspec.msgpack.Decoder(RelayMessage | _Query | _Answer | Failure)
+_VALUES: Final = frozenset({type(None), bool, int, float, str, bytes})
+
+
+def _are_values(row: Iterable[object]) -> bool:
+    return _VALUES.issuperset(map(type, row))
+
+
+def _is_row(row: tuple[object, ...]) -> TypeGuard[tuple[Value, ...]]:
+    return _are_values(row)
+
+
+def _is_rows(rows: list[tuple[object, ...]]) -> TypeGuard[list[tuple[Value, ...]]]:
+    return _are_values(chain.from_iterable(rows))
+
+
+def _row(row: tuple[object, ...]) -> tuple[Value, ...]:
+    if not _is_row(row):
+        raise TypeError("a value that SQLite does not have")
+    return row
+
+
+def _rows(rows: list[tuple[object, ...]]) -> list[tuple[Value, ...]]:
+    if not _is_rows(rows):
+        raise TypeError("a value that SQLite does not have")
+    return rows
+
+
+def _checked(payload: Payload) -> Payload:
+    if isinstance(payload, Query):
+        for one in payload.statements:
+            _row(one.params)
+    return payload

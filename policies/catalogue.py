@@ -1,0 +1,47 @@
+"""What the registry knows of each database, and what routers are told of it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from raylite.policies.quorum import Members
+
+
+class DatabaseEntry(msgspec.Struct, frozen=True):
+    """One database in the catalogue.
+
+    members: first members of its relay, None while it is being made; region: of its primary; replicas: regions
+    that have one; replication: "auto", "disabled" or a comma-separated list of regions; created_us: wall clock.
+    """
+
+    database_id: str
+    name: str
+    members: Members | None
+    region: str
+    replicas: tuple[str, ...]
+    replication: str
+    created_us: int
+
+
+class Placement(msgspec.Struct, frozen=True):
+    """Where one actor that answers queries runs."""
+
+    actor: str
+    region: str
+
+
+class RouteEntry(msgspec.Struct, frozen=True):
+    """How to reach one database."""
+
+    database_id: str
+    name: str
+    primary: Placement
+    replicas: tuple[Placement, ...]
+
+
+class RoutingTable(msgspec.Struct, frozen=True):
+    """All routes; a higher version replaces a lower one. policy: a pickled routing policy, b"" for the default."""
+
+    version: int
+    routes: dict[str, RouteEntry]
+    policy: bytes = b""

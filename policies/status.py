@@ -1,0 +1,42 @@
+"""What an actor says of itself when it is asked how it is."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class ActorStatus(msgspec.Struct, frozen=True):
+    """One actor. bookmark: text of the newest entry that is confirmed as far as it knows, "" if there is none.
+
+    lag_ms: from the primary's confirmation of the newest entry to its being shown here (a replica), else None;
+    answering, needed: followers that answer a primary, and how many it needs; problems: in words, none if all is well.
+    """
+
+    actor: str
+    role: str
+    region: str
+    pid: int
+    state: str
+    epoch: int = 0
+    bookmark: str = ""
+    lag_ms: float | None = None
+    wal_bytes: int = 0
+    databases: int = 0
+    answering: int = 0
+    needed: int = 0
+    problems: tuple[str, ...] = ()
+
+
+class CopyCheck(msgspec.Struct, frozen=True):
+    """One copy of a database, read whole in one snapshot.
+
+    bookmark: text of the entry that it is at; digest: of all its pages, hexadecimal; problems: what SQLite's
+    integrity check finds, none if it is whole.
+    """
+
+    actor: str
+    region: str
+    bookmark: str
+    pages: int
+    digest: str
+    problems: tuple[str, ...]

@@ -1,0 +1,193 @@
+"""The command line, `raylite`. Exit status: 0 done, 1 a violation or an error of the system, 2 wrong use, 3 refused."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import click
+import msgspec
+from rich.console import Console
+
+from raylite.policies.errors import Error, Invalid
+from raylite.router import cli_output as output
+from raylite.router.cli_session import connected
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+REFUSED = 3
+FAILED = 1
+
+
+class Group(click.Group):
+    """Turns raylite's errors into a line on standard error and an exit status."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Runs a command."""
+        try:
+            return super().invoke(ctx)
+        except Error as error:
+            output.problem(error)
+            sys.exit(REFUSED if isinstance(error, Invalid) else FAILED)
+
+
+data_option = click.option(
+    "--data", "data_dir", type=click.Path(path_type=Path), default=None, help="Data directory (~/.raylite)."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="raylite")
+def main() -> None:
+    """SQLite databases on a Ray cluster: quorum durability, near read replicas, sequentially consistent sessions."""
+
+
+@main.command()
+@click.option(
+    "--regions", default="", help="Regions to simulate on this node, with commas between (enam,weur,apac)."
+)
+@click.option("--wan", is_flag=True, help="Delay messages between regions by realistic round trips.")
+@data_option
+@json_option
+def up(regions: str, wan: bool, data_dir: Path | None, as_json: bool) -> None:
+    """Start raylite here, or add it to the Ray cluster that RAY_ADDRESS names."""
+    from raylite.router.cli_cluster import up as run
+
+    output.show(run(data_dir, regions, wan=wan), as_json=as_json)
+
+
+@main.command()
+@data_option
+@json_option
+def down(data_dir: Path | None, as_json: bool) -> None:
+    """End exactly what `up` started; data stays."""
+    from raylite.router.cli_cluster import down as run
+
+    output.show(run(data_dir), as_json=as_json)
+
+
+@main.command()
+@data_option
+@json_option
+def status(data_dir: Path | None, as_json: bool) -> None:
+    """Show every actor, and how many nodes may be lost."""
+    with connected(data_dir) as session:
+        output.status(session.status(), as_json=as_json)
+
+
+@main.command()
+@click.argument("name")
+@click.option("--location", default="", help="Region for the primary.")
+@click.option("--replication", default="auto", help="auto, disabled, or regions with commas between.")
+@data_option
+@json_option
+def create(name: str, location: str, replication: str, data_dir: Path | None, as_json: bool) -> None:
+    """Create a database."""
+    with connected(data_dir) as session:
+        output.databases([session.create(name, location, replication)], as_json=as_json)
+
+
+@main.command(name="list")
+@data_option
+@json_option
+def list_(data_dir: Path | None, as_json: bool) -> None:
+    """List databases."""
+    with connected(data_dir) as session:
+        output.databases(session.databases(), as_json=as_json)
+
+
+@main.command()
+@click.argument("name")
+@data_option
+@json_option
+def info(name: str, data_dir: Path | None, as_json: bool) -> None:
+    """Show one database: where it is, its size, and how far each copy is."""
+    with connected(data_dir) as session:
+        output.info(session.info(name), as_json=as_json)
+
+
+@main.command()
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@data_option
+@json_option
+def delete(name: str, yes: bool, data_dir: Path | None, as_json: bool) -> None:
+    """Delete a database with all its data."""
+    if not yes:
+        click.confirm(f"Delete {name} with all its data?", abort=True, err=True)
+    with connected(data_dir) as session:
+        session.delete(name)
+        output.show({"deleted": name}, as_json=as_json)
+
+
+@main.command()
+@click.argument("name")
+@click.option("--command", "sql", help="SQL to run.")
+@click.option(
+    "--file", "path", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A file of SQL."
+)
+@click.option(
+    "--session", "constraint", default=None, help="first-unconstrained, first-primary, or a bookmark."
+)
+@click.option("--region", default=None, help="Region to call from.")
+@data_option
+@json_option
+def execute(
+    name: str,
+    sql: str | None,
+    path: Path | None,
+    constraint: str | None,
+    region: str | None,
+    data_dir: Path | None,
+    as_json: bool,
+) -> None:
+    """Run SQL on a database, which is created if it does not exist."""
+    if (sql is None) == (path is None):
+        raise click.UsageError("give either --command or --file")
+    text = sql if sql is not None else _read(path)
+    with connected(data_dir) as session:
+        output.results(session.execute(name, text, constraint, region), as_json=as_json)
+
+
+@main.command()
+@click.option(
+    "--file",
+    "path",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Your own SQL to load.",
+)
+@click.option("--regions", default="enam,weur,apac", show_default=True)
+@click.option("--wan", is_flag=True, help="Delay messages between regions by realistic round trips.")
+@click.option("--seconds", default=6.0, show_default=True, help="How long clients run.")
+@click.option("--data", "data_dir", type=click.Path(path_type=Path), default=None, help="Keep the data here.")
+@json_option
+def demo(
+    path: Path | None, regions: str, wan: bool, seconds: float, data_dir: Path | None, as_json: bool
+) -> None:
+    """The main job: clients in all regions write, hand on and read; then every copy is checked."""
+    from raylite.router.demo import run
+
+    sys.exit(run(path, regions, wan=wan, seconds=seconds, data_dir=data_dir, as_json=as_json))
+
+
+@main.command()
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seeds", type=int, default=1, show_default=True, help="How many, from --seed on.")
+@json_option
+def simulate(seed: int, seeds: int, as_json: bool) -> None:
+    """Run the protocol under seeded faults and check what came of it; a seed always does the same."""
+    from raylite.actors.core.simulation.run import run as run_seed
+
+    reports = [run_seed(one) for one in range(seed, seed + seeds)]
+    output.simulations(reports, as_json=as_json)
+    sys.exit(FAILED if any(report.violations for report in reports) else 0)
+
+
+def _read(path: Path | None) -> str:
+    assert path is not None, "checked by the caller"
+    return path.read_text(encoding="utf-8")

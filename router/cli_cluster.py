@@ -1,0 +1,49 @@
+"""`raylite up` and `raylite down`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from raylite.actors import cluster
+from raylite.actors.founding import DataDirectory
+from raylite.policies.regions import parse
+from raylite.router import local_cluster
+from raylite.router.progress import steps
+
+
+def up(data_dir: Path | None, regions: str, *, wan: bool) -> dict[str, object]:
+    """Starts a cluster for a data directory, or says that it runs; within RAY_ADDRESS only adds raylite's actors."""
+    path = cluster.data_directory(data_dir)
+    path.mkdir(parents=True, exist_ok=True)
+    recorded = cluster.read_cluster_file(path)
+    if recorded is not None and local_cluster.is_running(recorded):
+        return {"address": recorded.address, "data": str(path), "started": False}
+    names, places = parse(regions.split(",") if regions else cluster.DEFAULT_REGIONS)
+    directory = DataDirectory(path)
+    with steps("Starting raylite") as step:
+        existing = os.environ.get("RAY_ADDRESS")
+        step("a Ray head node" if existing is None else f"joining {existing}")
+        found = local_cluster.start_head(path) if existing is None else cluster.ClusterFile(existing, "", ())
+        cluster.join(found)
+        cluster.write_cluster_file(path, found)
+        step("followers, registry, routing")
+        virtual = names if existing is None or regions else ()
+        directory.own()
+        cluster.running_settings() or cluster.start_system(directory, virtual, places, wan=wan)
+        directory.disown()
+        cluster.leave()
+    return {"address": found.address, "data": str(path), "started": True}
+
+
+def down(data_dir: Path | None) -> dict[str, object]:
+    """Ends the processes that `up` recorded, and no others."""
+    path = cluster.data_directory(data_dir)
+    recorded = cluster.read_cluster_file(path)
+    if recorded is None:
+        return {"data": str(path), "ended": []}
+    with steps("Stopping raylite") as step:
+        step("a Ray head node and all that it started")
+        ended = local_cluster.stop_head(recorded) if recorded.pids else []
+    (path / "cluster.json").unlink(missing_ok=True)
+    return {"data": str(path), "ended": ended}

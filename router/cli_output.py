@@ -1,0 +1,91 @@
+"""What the command line prints: tables for people, JSON for scripts."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from raylite.policies.catalogue import DatabaseEntry
+from raylite.policies.errors import Error
+from raylite.policies.status import ActorStatus
+from raylite.router.result import Result
+
+console = Console()
+problems = Console(stderr=True)
+
+
+def problem(error: Error) -> None:
+    """An error, on standard error."""
+    problems.print(f"[bold red]{type(error).__name__}[/]: {error}", highlight=False)
+
+
+def show(facts: dict[str, object], *, as_json: bool) -> None:
+    """A few named facts."""
+    if as_json:
+        _json(facts)
+        return
+    for name, value in facts.items():
+        console.print(f"{name}: {value}", highlight=False)
+
+
+def databases(entries: Sequence[DatabaseEntry], *, as_json: bool) -> None:
+    """One line a database."""
+    rows = [
+        {"name": one.name, "id": one.database_id, "primary": one.region, "replicas": list(one.replicas)}
+        for one in entries
+    ]
+    _table(rows, as_json=as_json)
+
+
+def actors(statuses: Sequence[ActorStatus], *, as_json: bool) -> None:
+    """One line an actor."""
+    rows: list[dict[str, object]] = [
+        {
+            "actor": one.actor, "region": one.region, "pid": one.pid, "state": one.state, "epoch": one.epoch,
+            "bookmark": one.bookmark, "lag ms": one.lag_ms, "wal bytes": one.wal_bytes,
+            "answering": f"{one.answering}/{one.needed}" if one.needed else "", "problems": "; ".join(one.problems),
+        }
+        for one in statuses
+    ]  # fmt: skip
+    _table(rows, as_json=as_json)
+
+
+def results(found: Sequence[Result], *, as_json: bool) -> None:
+    """The rows of each statement that has any, and a line of what was done."""
+    if as_json:
+        _json(
+            [
+                {"results": one.results, "success": True, "meta": msgspec.to_builtins(one.meta)}
+                for one in found
+            ]
+        )
+        return
+    for one in found:
+        if one.results:
+            _table(one.results, as_json=False)
+    if found:
+        changes = sum(one.meta.changes for one in found)
+        meta = found[-1].meta
+        served = f"{meta.served_by} ({meta.served_by_region})"
+        console.print(f"{len(found)} statements, {changes} rows changed, served by {served}", highlight=False)
+
+
+def _table(rows: Sequence[dict[str, object]], *, as_json: bool) -> None:
+    if as_json:
+        _json(rows)
+        return
+    table = Table()
+    for name in rows[0] if rows else ():
+        table.add_column(str(name))
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row.values()))
+    console.print(table)
+
+
+def _json(value: object) -> None:
+    encoded = msgspec.json.encode(value, enc_hook=lambda blob: base64.b64encode(blob).decode())
+    print(msgspec.json.format(encoded, indent=2).decode())

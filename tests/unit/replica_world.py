@@ -1,0 +1,175 @@
+"""What tests of replicas share: a real SQLite primary whose commits become entries, and readers elsewhere."""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import apsw
+import msgspec
+
+from raylite.actors.core.piece import Header, Kind, Pages, Piece, describe, encode
+from raylite.actors.storage.engine_apsw import connect
+from raylite.actors.storage.image import EMPTY, PAGE_SIZE
+from raylite.actors.storage.wal import Commit, WalReader
+from raylite.policies.bookmark import Bookmark, origin
+from raylite.policies.query import Value
+from tests.unit.replica_process import Command, Reply, state_of
+
+DATABASE = "d0c"
+EXAMPLES = int(os.environ.get("RAYLITE_EXAMPLES", "1"))
+"""How many times as many random examples as usual: for soaks."""
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """state: what a reader sees once it is published."""
+
+    pieces: Sequence[Piece]
+    encoded: Sequence[bytes]
+    state: str
+
+    @property
+    def place(self) -> Bookmark:
+        return self.pieces[-1].place
+
+
+def cut_into_pieces(
+    previous: Bookmark,
+    pages: Sequence[tuple[int, bytes]],
+    *,
+    epoch: int,
+    database_pages: int,
+    per_piece: int,
+    kind: Kind = Kind.WRITE,
+    state: str = "",
+) -> Entry:
+    parts = [pages[at : at + per_piece] for at in range(0, len(pages), per_piece)] or [pages]
+    pieces: list[Piece] = []
+    encoded: list[bytes] = []
+    sequence = previous.sequence + 1
+    for number, part in enumerate(parts):
+        size = PAGE_SIZE if part else 0
+        last = number == len(parts) - 1
+        header = Header(kind, last, epoch, sequence, number, 0, size, database_pages)
+        encoded.append(encode(header, Pages([page for page, _ in part], [data for _, data in part])))
+        pieces.append(describe(previous, encoded[-1]))
+        previous = pieces[-1].place
+    return Entry(pieces, encoded, state)
+
+
+class Primary:
+    """SQLite itself, writing. entries: one for each commit, from the empty image on."""
+
+    def __init__(self, directory: Path, epoch: int = 1, cache_pages: int = 0) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.path = directory / "primary.db"
+        self.path.write_bytes(EMPTY)
+        self.epoch = epoch
+        self.per_piece = 4
+        self.connection = connect(str(self.path), apsw.SQLITE_OPEN_READWRITE)
+        self.connection.execute("PRAGMA wal_autocheckpoint=0; PRAGMA synchronous=OFF")
+        if cache_pages:
+            self.connection.execute(f"PRAGMA cache_size={cache_pages}; PRAGMA cache_spill={cache_pages}")
+        self.connection.set_wal_hook(self._on_commit)
+        self.reader = WalReader(self.path.with_name("primary.db-wal"))
+        self.entries: list[Entry] = []
+        self.commits: list[Commit] = []
+        self.origin_state = state_of(self.connection)
+
+    @property
+    def tail(self) -> Bookmark:
+        return self.entries[-1].place if self.entries else origin(DATABASE)
+
+    def state(self, place: Bookmark) -> str:
+        for entry in self.entries:
+            if entry.place.digest == place.digest:
+                return entry.state
+        return self.origin_state
+
+    def run(self, sql: str, *values: Value) -> Entry:
+        """Runs what makes exactly one commit."""
+        self.connection.execute(sql, values)
+        return self.entries[-1]
+
+    def empty(self) -> Entry:
+        """An entry without pages, as a new reign begins with."""
+        state = self.state(self.tail)
+        entry = cut_into_pieces(
+            self.tail, [], epoch=self.epoch, database_pages=0, per_piece=1, kind=Kind.EMPTY, state=state
+        )
+        self.entries.append(entry)
+        return entry
+
+    def checkpoint(self) -> None:
+        frames, copied = self.connection.wal_checkpoint()
+        assert frames == copied
+        self.reader.checkpointed()
+
+    def close(self) -> None:
+        self.reader.close()
+        self.connection.close()
+
+    def _on_commit(self, _connection: apsw.Connection, _name: str, frames: int) -> int:
+        commit = self.reader.commit(frames)
+        self.commits.append(commit)
+        pages = [(page, self.reader.read(frame)) for page, frame in commit.pages]
+        entry = cut_into_pieces(
+            self.tail,
+            pages,
+            epoch=self.epoch,
+            database_pages=commit.database_pages,
+            per_piece=self.per_piece,
+        )
+        self.entries.append(msgspec.structs.replace(entry, state=_state_elsewhere(self.path)))
+        return apsw.SQLITE_OK
+
+
+def _state_elsewhere(path: Path) -> str:
+    connection = connect(str(path), apsw.SQLITE_OPEN_READONLY)
+    state = state_of(connection)
+    connection.close()
+    return state
+
+
+class Process:
+    """Another process: see `replica_process`."""
+
+    def __init__(self) -> None:
+        script = Path(__file__).with_name("replica_process.py")
+        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+        self._process = subprocess.Popen(
+            [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+        )
+
+    def send(self, op: str, name: str = "", path: Path | str = "", number: int = 0) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(msgspec.json.encode(Command(op, name, str(path), number)) + b"\n")
+        self._process.stdin.flush()
+
+    def answers_within(self, seconds: float) -> bool:
+        assert self._process.stdout is not None
+        return bool(select.select([self._process.stdout], [], [], seconds)[0])
+
+    def receive(self, seconds: float = 30.0) -> str:
+        assert self._process.stdout is not None
+        assert self.answers_within(seconds), "the other process does not answer"
+        reply = msgspec.json.decode(self._process.stdout.readline(), type=Reply)
+        assert not reply.error, reply.error
+        return reply.value
+
+    def ask(self, op: str, name: str = "", path: Path | str = "", number: int = 0) -> str:
+        self.send(op, name, path, number)
+        return self.receive()
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.stdout.close()
+        assert self._process.wait(10) == 0
+
+
