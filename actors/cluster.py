@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,19 @@ def write_cluster_file(path: Path, cluster: ClusterFile) -> None:
     temporary.rename(path / "cluster.json")
 
 
+def forget_cluster_file(path: Path) -> None:
+    """The recorded cluster is gone."""
+    (path / "cluster.json").unlink(missing_ok=True)
+
+
+def is_listening(address: str) -> bool:
+    """Whether something accepts connections at "host:port"."""
+    host, _, port = address.rpartition(":")
+    with socket.socket() as probe:
+        probe.settimeout(1.0)
+        return probe.connect_ex((host, int(port))) == 0
+
+
 def start_ray(address: str) -> None:
     """A Ray node in this process ("local"), or a connection to the one at `address`; raises `Unreachable`."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -102,7 +116,7 @@ def start_system(
     """
     record = directory.record()
     key = derive_key((handles.cluster_token() or record.secret).encode(), record.system_id)
-    settings = Settings(record.system_id, str(directory.path), key, regions, wan, bool(virtual))
+    settings = Settings(record.system_id, str(directory.path), key, regions, wan, tuple(virtual))
     nodes = list_nodes(virtual, directory)
     followers = place_followers(nodes, virtual)
     started = [handles.start_follower(one, settings) for one in followers]

@@ -97,6 +97,12 @@ def live_nodes() -> list[tuple[str, str]]:
     return [(one["NodeID"], one.get("Labels", {}).get(REGION_LABEL, "")) for one in nodes if one["Alive"]]
 
 
+def own_region_label() -> str:
+    """The region label of this process' node, "" if it has none."""
+    labels: dict[str, str] = _ray.get_runtime_context().get_node_labels()
+    return labels.get(REGION_LABEL, "")
+
+
 def cluster_token() -> str:
     """The Ray cluster's token, "" if it has none. The one use of this private class of Ray's."""
     loader: Any = getattr(_raylet, "AuthenticationTokenLoader", None)

@@ -18,9 +18,10 @@ from raylite.policies import limits
 from raylite.policies.catalogue import DatabaseEntry, Placement, RouteEntry, RoutingTable
 from raylite.policies.errors import Unreachable
 from raylite.policies.names import database_name
-from raylite.policies.placement import Site, choose_followers, primary_region
+from raylite.policies.placement import Site, choose_followers, primary_region, tolerated_nodes
 from raylite.policies.quorum import Member, Members, is_quorum
 from raylite.policies.replication import Replication
+from raylite.policies.status import Overview
 from raylite.policies.system import REGISTRY, Settings, primary_name, replica_name
 
 
@@ -101,6 +102,17 @@ class Registry(Primary):
         """All databases, by name."""
         await self.ready()
         return await self._catalogue.all()
+
+    async def overview(self) -> Overview:
+        """Everybody who should live, and how many nodes may be lost."""
+        entries = await self.databases()
+        actors = [REGISTRY, *(site.follower for site in self._followers)]
+        for entry in entries:
+            actors += [primary_name(entry.name), *(replica_name(entry.name, one) for one in entry.replicas)]
+        sites = {site.follower: site for site in self._followers}
+        members = [self.config.members, *(entry.members for entry in entries if entry.members is not None)]
+        tolerated = [tolerated_nodes([sites[one.follower] for one in some.current]) for some in members]
+        return Overview(tuple(actors), min(tolerated))
 
     async def delete(self, name: str) -> None:
         """Removes a database: its name is free, its actors end. Raises `DatabaseNotFound`."""

@@ -8,7 +8,7 @@ PARAMETERS = 32_766
 VALUE_BYTES = 64 << 20
 ROW_BYTES = VALUE_BYTES + (1 << 20)
 """What SQLite itself accepts: the largest value and what else is in its row."""
-SCRIPT_BYTES = 512 << 20
+SCRIPT_BYTES = 64 << 20
 BATCH_STATEMENTS = 10_000
 RESULT_ROWS = 1_000_000
 RESULT_BYTES = 256 << 20
@@ -44,6 +44,12 @@ CONFIRM_SECONDS = 5.0
 BOOKMARK_WAIT_SECONDS = 1.0
 """A replica waits this long for a bookmark, then asks the primary."""
 WAITING_QUERIES = 1024
+READ_ATTEMPT_SECONDS = 5.0
+"""A read that an actor does not answer within this time is asked elsewhere."""
+MISSED_SECONDS = 2 * LEASE_SECONDS
+"""A primary that nobody answers for this long is reported to the registry."""
+REMEMBERED_TEXTS = 4096
+REMEMBERED_TEXT_CHARACTERS = 10_000
 
 # Routing
 ROUTING_NEAR_MS = 5.0
@@ -85,6 +91,7 @@ CLOSE_SECONDS = 1.0
 """A closed connection may use this long to send what is in its buffer."""
 CONNECT_SECONDS = 3.0
 CALL_SECONDS = 10.0
+STATUS_SECONDS = 5.0
 START_SECONDS = 60.0
 """An actor process is up within this time, or something is wrong."""
 WATCH_SECONDS = 20.0

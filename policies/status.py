@@ -27,6 +27,17 @@ class ActorStatus(msgspec.Struct, frozen=True):
     problems: tuple[str, ...] = ()
 
 
+class Overview(msgspec.Struct, frozen=True):
+    """What a system is made of.
+
+    actors: names of all that should live; tolerated_nodes: how many nodes may be lost, whichever they are, without
+    losing an acknowledged write or the quorum of any database.
+    """
+
+    actors: tuple[str, ...]
+    tolerated_nodes: int
+
+
 class CopyCheck(msgspec.Struct, frozen=True):
     """One copy of a database, read whole in one snapshot.
 

@@ -23,7 +23,7 @@ class Settings(msgspec.Struct, frozen=True):
 
     data_dir: absolute, the same on every node; regions: the places of its own regions;
     wan: whether messages between regions are delayed by realistic round trips; key: of the stream's HMAC;
-    virtual: regions are names on one node, not labels of nodes.
+    virtual: names of regions that share one node; empty: the nodes' labels are the regions.
     """
 
     system_id: str
@@ -31,7 +31,7 @@ class Settings(msgspec.Struct, frozen=True):
     key: bytes
     regions: Regions
     wan: bool = False
-    virtual: bool = True
+    virtual: tuple[str, ...] = ()
 
 
 def follower_name(index: int) -> str:

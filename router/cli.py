@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import ParamSpec, TypeVar
 
 import click
-import msgspec
-from rich.console import Console
 
 from raylite.policies.errors import Error, Invalid
+from raylite.router import cli_cluster
 from raylite.router import cli_output as output
-from raylite.router.cli_session import connected
+from raylite.router.cli_session import CliSession
+from raylite.router.demo import run as run_demo
 
-P = ParamSpec("P")
-T = TypeVar("T")
 
-REFUSED = 3
 FAILED = 1
+REFUSED = 3
 
 
 class Group(click.Group):
@@ -56,9 +51,7 @@ def main() -> None:
 @json_option
 def up(regions: str, wan: bool, data_dir: Path | None, as_json: bool) -> None:
     """Start raylite here, or add it to the Ray cluster that RAY_ADDRESS names."""
-    from raylite.router.cli_cluster import up as run
-
-    output.show(run(data_dir, regions, wan=wan), as_json=as_json)
+    output.show(cli_cluster.up(data_dir, regions, wan=wan), as_json=as_json)
 
 
 @main.command()
@@ -66,9 +59,7 @@ def up(regions: str, wan: bool, data_dir: Path | None, as_json: bool) -> None:
 @json_option
 def down(data_dir: Path | None, as_json: bool) -> None:
     """End exactly what `up` started; data stays."""
-    from raylite.router.cli_cluster import down as run
-
-    output.show(run(data_dir), as_json=as_json)
+    output.show(cli_cluster.down(data_dir), as_json=as_json)
 
 
 @main.command()
@@ -76,8 +67,8 @@ def down(data_dir: Path | None, as_json: bool) -> None:
 @json_option
 def status(data_dir: Path | None, as_json: bool) -> None:
     """Show every actor, and how many nodes may be lost."""
-    with connected(data_dir) as session:
-        output.status(session.status(), as_json=as_json)
+    with CliSession.joined(data_dir) as session:
+        output.system(session.system(), as_json=as_json)
 
 
 @main.command()
@@ -88,7 +79,7 @@ def status(data_dir: Path | None, as_json: bool) -> None:
 @json_option
 def create(name: str, location: str, replication: str, data_dir: Path | None, as_json: bool) -> None:
     """Create a database."""
-    with connected(data_dir) as session:
+    with CliSession.joined(data_dir) as session:
         output.databases([session.create(name, location, replication)], as_json=as_json)
 
 
@@ -97,7 +88,7 @@ def create(name: str, location: str, replication: str, data_dir: Path | None, as
 @json_option
 def list_(data_dir: Path | None, as_json: bool) -> None:
     """List databases."""
-    with connected(data_dir) as session:
+    with CliSession.joined(data_dir) as session:
         output.databases(session.databases(), as_json=as_json)
 
 
@@ -107,7 +98,7 @@ def list_(data_dir: Path | None, as_json: bool) -> None:
 @json_option
 def info(name: str, data_dir: Path | None, as_json: bool) -> None:
     """Show one database: where it is, its size, and how far each copy is."""
-    with connected(data_dir) as session:
+    with CliSession.joined(data_dir) as session:
         output.info(session.info(name), as_json=as_json)
 
 
@@ -120,7 +111,7 @@ def delete(name: str, yes: bool, data_dir: Path | None, as_json: bool) -> None:
     """Delete a database with all its data."""
     if not yes:
         click.confirm(f"Delete {name} with all its data?", abort=True, err=True)
-    with connected(data_dir) as session:
+    with CliSession.joined(data_dir) as session:
         session.delete(name)
         output.show({"deleted": name}, as_json=as_json)
 
@@ -135,6 +126,7 @@ def delete(name: str, yes: bool, data_dir: Path | None, as_json: bool) -> None:
     "--session", "constraint", default=None, help="first-unconstrained, first-primary, or a bookmark."
 )
 @click.option("--region", default=None, help="Region to call from.")
+@click.option("--create/--no-create", "create_it", default=True, help="Create the database if there is none.")
 @data_option
 @json_option
 def execute(
@@ -143,6 +135,7 @@ def execute(
     path: Path | None,
     constraint: str | None,
     region: str | None,
+    create_it: bool,
     data_dir: Path | None,
     as_json: bool,
 ) -> None:
@@ -150,8 +143,9 @@ def execute(
     if (sql is None) == (path is None):
         raise click.UsageError("give either --command or --file")
     text = sql if sql is not None else _read(path)
-    with connected(data_dir) as session:
-        output.results(session.execute(name, text, constraint, region), as_json=as_json)
+    with CliSession.joined(data_dir) as session:
+        found = session.execute(name, text, constraint, region, create=create_it)
+        output.results(found, as_json=as_json)
 
 
 @main.command()
@@ -170,22 +164,7 @@ def demo(
     path: Path | None, regions: str, wan: bool, seconds: float, data_dir: Path | None, as_json: bool
 ) -> None:
     """The main job: clients in all regions write, hand on and read; then every copy is checked."""
-    from raylite.router.demo import run
-
-    sys.exit(run(path, regions, wan=wan, seconds=seconds, data_dir=data_dir, as_json=as_json))
-
-
-@main.command()
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--seeds", type=int, default=1, show_default=True, help="How many, from --seed on.")
-@json_option
-def simulate(seed: int, seeds: int, as_json: bool) -> None:
-    """Run the protocol under seeded faults and check what came of it; a seed always does the same."""
-    from raylite.actors.core.simulation.run import run as run_seed
-
-    reports = [run_seed(one) for one in range(seed, seed + seeds)]
-    output.simulations(reports, as_json=as_json)
-    sys.exit(FAILED if any(report.violations for report in reports) else 0)
+    sys.exit(run_demo(path, regions.split(","), wan=wan, seconds=seconds, data_dir=data_dir, as_json=as_json))
 
 
 def _read(path: Path | None) -> str:

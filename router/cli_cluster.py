@@ -17,7 +17,7 @@ def up(data_dir: Path | None, regions: str, *, wan: bool) -> dict[str, object]:
     path = cluster.data_directory(data_dir)
     path.mkdir(parents=True, exist_ok=True)
     recorded = cluster.read_cluster_file(path)
-    if recorded is not None and local_cluster.is_running(recorded):
+    if recorded is not None and cluster.is_listening(recorded.address):
         return {"address": recorded.address, "data": str(path), "started": False}
     names, places = parse(regions.split(",") if regions else cluster.DEFAULT_REGIONS)
     directory = DataDirectory(path)
@@ -45,5 +45,5 @@ def down(data_dir: Path | None) -> dict[str, object]:
     with steps("Stopping raylite") as step:
         step("a Ray head node and all that it started")
         ended = local_cluster.stop_head(recorded) if recorded.pids else []
-    (path / "cluster.json").unlink(missing_ok=True)
+    cluster.forget_cluster_file(path)
     return {"data": str(path), "ended": ended}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from rich.console import Console
@@ -12,6 +12,8 @@ from rich.table import Table
 from raylite.policies.catalogue import DatabaseEntry
 from raylite.policies.errors import Error
 from raylite.policies.status import ActorStatus
+from raylite.router.cli_session import SystemStatus
+from raylite.router.client import DatabaseInfo
 from raylite.router.result import Result
 
 console = Console()
@@ -34,24 +36,45 @@ def show(facts: dict[str, object], *, as_json: bool) -> None:
 
 def databases(entries: Sequence[DatabaseEntry], *, as_json: bool) -> None:
     """One line a database."""
-    rows = [
+    rows: list[dict[str, object]] = [
         {"name": one.name, "id": one.database_id, "primary": one.region, "replicas": list(one.replicas)}
         for one in entries
     ]
     _table(rows, as_json=as_json)
 
 
-def actors(statuses: Sequence[ActorStatus], *, as_json: bool) -> None:
-    """One line an actor."""
-    rows: list[dict[str, object]] = [
+def info(found: DatabaseInfo, *, as_json: bool) -> None:
+    """One database, and its actors."""
+    if as_json:
+        _json(msgspec.to_builtins(found))
+        return
+    console.print(f"{found.name} ({found.database_id}), primary in {found.region}", highlight=False)
+    _table(_actors(found.actors), as_json=False)
+
+
+def system(found: SystemStatus, *, as_json: bool) -> None:
+    """All actors, and what may be lost."""
+    if as_json:
+        _json(msgspec.to_builtins(found))
+        return
+    _table(_actors(found.actors), as_json=False)
+    for actor in found.missing:
+        console.print(f"[bold red]{actor} does not answer[/]")
+    console.print(
+        f"{found.tolerated_nodes} nodes may be lost, whichever, without losing anything acknowledged."
+    )
+
+
+def _actors(statuses: Sequence[ActorStatus]) -> list[dict[str, object]]:
+    return [
         {
             "actor": one.actor, "region": one.region, "pid": one.pid, "state": one.state, "epoch": one.epoch,
             "bookmark": one.bookmark, "lag ms": one.lag_ms, "wal bytes": one.wal_bytes,
-            "answering": f"{one.answering}/{one.needed}" if one.needed else "", "problems": "; ".join(one.problems),
+            "followers": f"{one.answering}, needs {one.needed}" if one.needed else "",
+            "problems": "; ".join(one.problems),
         }
         for one in statuses
     ]  # fmt: skip
-    _table(rows, as_json=as_json)
 
 
 def results(found: Sequence[Result], *, as_json: bool) -> None:
@@ -74,7 +97,7 @@ def results(found: Sequence[Result], *, as_json: bool) -> None:
         console.print(f"{len(found)} statements, {changes} rows changed, served by {served}", highlight=False)
 
 
-def _table(rows: Sequence[dict[str, object]], *, as_json: bool) -> None:
+def _table(rows: Sequence[Mapping[str, object]], *, as_json: bool) -> None:
     if as_json:
         _json(rows)
         return

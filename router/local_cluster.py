@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-from raylite.actors.cluster import OBJECT_STORE_BYTES, ClusterFile
+from raylite.actors.cluster import OBJECT_STORE_BYTES, ClusterFile, is_listening
 from raylite.policies.errors import Unreachable
 
 START_SECONDS = 60.0
@@ -57,12 +57,6 @@ def stop_head(cluster: ClusterFile) -> list[int]:
             _signal(pid, signal.SIGKILL)
         _wait_until_gone(family, STOP_SECONDS)
     return family
-
-
-def is_running(cluster: ClusterFile) -> bool:
-    """Whether something accepts connections at the cluster's address."""
-    host, _, port = cluster.address.rpartition(":")
-    return _accepts(host, int(port))
 
 
 def free_ports(count: int) -> list[int]:
@@ -110,7 +104,7 @@ def _wait_until_up(process: subprocess.Popen[bytes], host: str, port: int, log: 
         if process.poll() is not None:
             lines = log.read_text(errors="replace").strip().splitlines()[-3:]
             raise Unreachable("a new Ray head node", f"it ended with {process.returncode}: {' '.join(lines)}")
-        if _accepts(host, port):
+        if is_listening(f"{host}:{port}"):
             return
         time.sleep(POLL_SECONDS)
     raise Unreachable("a new Ray head node", f"it did not listen within {START_SECONDS:g} s; see {log}")
@@ -138,9 +132,3 @@ def _signal(pid: int, number: signal.Signals) -> None:
         os.kill(pid, number)
     except ProcessLookupError:
         return
-
-
-def _accepts(host: str, port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(1.0)
-        return probe.connect_ex((host, port)) == 0

@@ -1,88 +1,178 @@
-"""This process' part in a running system: its connections, its routing table, and the regions that it calls from."""
+"""One event loop's part in a running system: its connections, and the routing table as it changes."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import pickle
-from collections.abc import Callable
+from collections.abc import Sequence
+from typing import cast
+
+import cloudpickle
 
 from raylite.actors import handles
 from raylite.actors.handles import RaySurroundings
-from raylite.actors.service import distance_of
-from raylite.actors.stream import (
-    Connection,
-    Endpoint,
-    Identity,
-    Payload,
-    connect,
-    from_failure,
-    tls_from_environment,
-)
-from raylite.actors.stream_codec import decode_payload, encode_payload
+from raylite.actors.service import answers_nothing, distance_of
+from raylite.actors.stream import Connection, Identity, connect, tls_from_environment
 from raylite.policies import limits
-from raylite.policies.catalogue import DatabaseEntry, RouteEntry, RoutingTable
-from raylite.policies.errors import Error, Unreachable
+from raylite.policies.catalogue import DatabaseEntry, Placement, RouteEntry, RoutingTable
+from raylite.policies.errors import DatabaseNotFound, Error, Unreachable
 from raylite.policies.query import Answer, Failure, Query
 from raylite.policies.routing import Candidate, Nearest, RoutingPolicy
+from raylite.policies.status import ActorStatus
 from raylite.policies.system import REGISTRY, ROUTING, Settings
+from raylite.router.client import AsyncDatabase, DatabaseInfo
+from raylite.router.router import Route, Router
 
 
-class Pool:
-    """Connections from one region of this process to actors, one each, dialled when they are first needed."""
+class Caller:
+    """Connections from one region to actors, one each, dialled when they are first needed. A `Transport`."""
 
-    def __init__(self, settings: Settings, region: str, *, streams: bool) -> None:
-        """`streams` false: every query travels as Ray's call."""
+    def __init__(self, runtime: Runtime, region: str) -> None:
+        settings = runtime.settings
+        self._runtime, self.region = runtime, region
         self._identity = Identity(f"driver:{os.getpid()}", region, settings.key)
         self._distance = distance_of(settings)
         self._tls = tls_from_environment(os.environ)
-        self._streams = streams
-        self._connections: dict[str, asyncio.Task[Connection]] = {}
-        self.round_trips_ms: dict[str, float] = {}
+        self._dials: dict[str, asyncio.Task[Connection]] = {}
+        self._round_trips_ms: dict[str, float] = {}
 
-    async def ask(self, actor: str, query: Query, seconds: float) -> Answer:
-        """The actor's answer; raises its error, `Unreachable` (not sent), or `NoReply` (may have been received)."""
-        try:
-            connection = await self._connection(actor) if self._streams else None
-        except Unreachable:
-            connection = None
-        if connection is None:
-            return _answer(await handles.ask(actor, query, seconds))
-        return _answer(await connection.ask(query, seconds))
+    async def ask(self, actor: str, query: Query, seconds: float) -> Answer | Failure:
+        """What the actor answered: over its connection or, if there can be none, by Ray's own call."""
+        if self._runtime.streams:
+            try:
+                connection = await asyncio.wait_for(self._connection(actor), seconds)
+            except (Unreachable, TimeoutError):
+                self._round_trips_ms.pop(actor, None)
+                raise Unreachable(actor, "it cannot be connected to") from None
+            answer = await connection.ask(query, seconds)
+            assert isinstance(answer, Answer | Failure), "a query is answered by nothing else"
+            return answer
+        return await handles.ask(actor, query, seconds)
+
+    async def route(self, name: str) -> Route:
+        """The newest route known, with the round trips measured from here."""
+        entry = await self._runtime.entry(name)
+        copies = [self._candidate(one, primary=False) for one in entry.replicas]
+        primary = self._candidate(entry.primary, primary=True)
+        return Route(entry.database_id, name, primary.actor, (*copies, primary), self._runtime.policy)
+
+    async def missed(self, name: str) -> None:
+        """Tells the registry that nobody has answered for this database's primary."""
+        await RaySurroundings().report_missing(name)
 
     async def close(self) -> None:
         """Ends all connections."""
-        for task in self._connections.values():
-            task.cancel()
-            if task.done() and not task.cancelled() and task.exception() is None:
-                await task.result().stop()
-        self._connections.clear()
+        dials, self._dials = list(self._dials.values()), {}
+        for dial in dials:
+            dial.cancel()
+        for found in await asyncio.gather(*dials, return_exceptions=True):
+            if isinstance(found, Connection):
+                await found.stop()
+
+    def _candidate(self, placement: Placement, *, primary: bool) -> Candidate:
+        measured = self._round_trips_ms.get(placement.actor)
+        return Candidate(placement.actor, placement.region, measured, primary=primary)
 
     async def _connection(self, actor: str) -> Connection:
-        task = self._connections.get(actor)
-        if task is None or (task.done() and not _is_open(task)):
-            task = self._connections[actor] = asyncio.create_task(self._dial(actor))
-        return await asyncio.shield(task)
+        dial = self._dials.get(actor)
+        if dial is None or (dial.done() and not _is_open(dial)):
+            dial = self._dials[actor] = asyncio.create_task(self._dial(actor))
+        return await asyncio.shield(dial)
 
     async def _dial(self, actor: str) -> Connection:
-        endpoint: Endpoint = await RaySurroundings().endpoint(actor)
+        endpoint = await RaySurroundings().endpoint(actor)
         connection = await connect(
-            self._identity, endpoint, _nothing_is_asked, tls=self._tls, distance=self._distance
+            self._identity, endpoint, answers_nothing, tls=self._tls, distance=self._distance
         )
-        self.round_trips_ms[actor] = 1000 * await connection.ping(limits.CONNECT_SECONDS)
+        self._round_trips_ms[actor] = 1000 * await connection.ping(limits.CONNECT_SECONDS)
         return connection
 
 
-def _is_open(task: asyncio.Task[Connection]) -> bool:
-    return not task.cancelled() and task.exception() is None and task.result().is_open
+class Runtime:
+    """What databases of one event loop share. streams: whether queries use connections or only Ray's calls."""
+
+    def __init__(self, settings: Settings, *, streams: bool = True) -> None:
+        self.settings, self.streams = settings, streams
+        self.policy: RoutingPolicy = Nearest(settings.regions)
+        self._table = RoutingTable(0, {})
+        self._pickled = b""
+        self._callers: dict[str, Caller] = {}
+        self._watch = asyncio.get_running_loop().create_task(self._follow_table())
+
+    async def open(self, entry: DatabaseEntry, region: str) -> AsyncDatabase:
+        """The database of this entry as seen from a region."""
+        if region not in self._callers:
+            self._callers[region] = Caller(self, region)
+        caller = self._callers[region]
+        router = Router(entry.name, region, caller, caller)
+        return AsyncDatabase(router, entry.database_id, lambda: self._describe(entry.name))
+
+    async def entry(self, name: str) -> RouteEntry:
+        """Who serves this database; asks the routing actor, then the registry, about one not heard of yet."""
+        if name not in self._table.routes:
+            await self.refresh(0)
+        if name not in self._table.routes:
+            await handles.call(REGISTRY, "lookup", name)
+            await self.refresh(0)
+        if name not in self._table.routes:
+            raise DatabaseNotFound(name)
+        return self._table.routes[name]
+
+    async def refresh(self, version: int) -> None:
+        """Takes the routing table once it is newer than `version`."""
+        table: RoutingTable = await handles.call(
+            ROUTING, "watch", version, seconds=limits.WATCH_SECONDS + limits.CALL_SECONDS
+        )
+        if table.version < self._table.version:
+            return
+        if table.policy != self._pickled:
+            self._pickled = table.policy
+            self.policy = _unpickled(table.policy) if table.policy else Nearest(self.settings.regions)
+        self._table = table
+
+    async def close(self) -> None:
+        """Ends everything."""
+        self._watch.cancel()
+        await asyncio.gather(self._watch, return_exceptions=True)
+        for caller in self._callers.values():
+            await caller.close()
+
+    async def _follow_table(self) -> None:
+        while True:
+            try:
+                await self.refresh(self._table.version)
+            except Error:
+                await asyncio.sleep(limits.RETRY_SECONDS)
+
+    async def _describe(self, name: str) -> DatabaseInfo:
+        entry = await self.entry(name)
+        actors = (entry.primary, *entry.replicas)
+        statuses = await statuses_of([one.actor for one in actors])
+        return DatabaseInfo(
+            name,
+            entry.database_id,
+            entry.primary.region,
+            tuple(one.region for one in entry.replicas),
+            statuses,
+        )
 
 
-def _nothing_is_asked(connection: Connection, payload: Payload) -> None:
-    raise Unreachable("a driver", "it answers nothing")
+async def statuses_of(actors: Sequence[str]) -> tuple[ActorStatus, ...]:
+    """How these actors are; those that do not answer are missing."""
+    asked = [handles.call(actor, "status", seconds=limits.STATUS_SECONDS) for actor in actors]
+    found = await asyncio.gather(*asked, return_exceptions=True)
+    return tuple(one for one in found if isinstance(one, ActorStatus))
 
 
-def _answer(answer: Payload | None) -> Answer:
-    if isinstance(answer, Failure):
-        raise from_failure(answer)
-    assert isinstance(answer, Answer), "a query is answered by nothing else"
-    return answer
+def _is_open(dial: asyncio.Task[Connection]) -> bool:
+    return not dial.cancelled() and dial.exception() is None and dial.result().is_open
+
+
+def own_region(settings: Settings) -> str:
+    """Where this process is: its node's label, or the first of the virtual regions."""
+    return handles.own_region_label() or next(iter(settings.virtual), "local")
+
+
+def _unpickled(policy: bytes) -> RoutingPolicy:
+    """A policy that a driver of this very cluster has pickled: it may run code here as any Ray task may."""
+    return cast(RoutingPolicy, cloudpickle.loads(policy))

@@ -77,6 +77,7 @@ class PrimaryCore:
         self.history: History | None = None
         self._gate: Gate[Waiting] = Gate(limits.WAITING_QUERIES)
         self._leased: list[Waiting] = []
+        self._connected: set[str] = set()
 
     @property
     def epoch(self) -> int:
@@ -97,6 +98,7 @@ class PrimaryCore:
 
     def connected(self, peer_id: str, now: float) -> list[Effect]:
         """A follower's connection is there."""
+        self._connected.add(peer_id)
         if self.leader:
             return self._carry(self.leader.connected(peer_id, now), now)
         found = [one for one in self.members.everyone if lead.peer_of(one) == peer_id]
@@ -104,6 +106,7 @@ class PrimaryCore:
 
     def lost(self, peer_id: str) -> None:
         """A follower's or replica's connection is gone."""
+        self._connected.discard(peer_id)
         if self.leader:
             self.leader.lost(peer_id)
 
@@ -189,8 +192,9 @@ class PrimaryCore:
         self.phase = Phase.CONFIRMING
         self.leader = lead.Leader(self.database, adopted, now)
         self.history = History(adopted.tail, adopted.epochs)
-        connected = [lead.peer_of(one) for one in self.takeover.promises]
-        probes = [effect for peer in connected for effect in self.leader.connected(peer, now)]
+        probes = [
+            effect for peer in sorted(self._connected) for effect in self.leader.connected(peer, now)
+        ]
         return [Begin(adopted), *probes]
 
     def _carry(self, effects: Sequence[lead.Effect], now: float) -> list[Effect]:

@@ -24,7 +24,7 @@ import msgspec
 from raylite.actors.storage.authorizer import Authorizer, keeps_compiled
 from raylite.actors.storage.engine_apsw import Cursor, connect
 from raylite.actors.storage.engine_errors import CAUGHT, translate
-from raylite.actors.storage.engine_input import check
+from raylite.actors.storage.engine_input import check, is_small
 from raylite.actors.storage.engine_own import OwnStatements
 from raylite.actors.storage.engine_trace import Tracer
 from raylite.policies.errors import (
@@ -39,6 +39,8 @@ from raylite.policies.errors import (
 from raylite.policies.query import Mode, Query, Rows, Statement
 
 _ATTEMPTS: Final = 3
+_PRIMARY_JUDGES: Final = (StatementError, NotAllowed, Unreachable)
+"""A reader's failures that may come from its state or its being read-only, not from the query alone."""
 _WAL_HEADER: Final = 32
 _FRAME_HEADER: Final = 24
 
@@ -113,8 +115,7 @@ class Engine:
             self._own.restore_settings()
         if trace.forward:
             return Execution([], trace.wrote, None, True)
-        size = self._size()
-        return Execution([one.result(size) for one in trace.done], trace.wrote, problem)
+        return Execution(trace.results(self._size()), trace.wrote, problem)
 
     def interrupt(self) -> None:
         """Stops the query under way, if there is one; it ends with `Interrupted`. Callable from any thread."""
@@ -148,7 +149,7 @@ class Engine:
     def digest(self) -> tuple[int, str]:
         """How many pages the database has, and a digest of all their bytes, of one snapshot. Holds all in memory."""
         image = self._connection.serialize("main")
-        return self.page_count, blake2b(image, digest_size=16).hexdigest()
+        return len(image) // self._page_size, blake2b(image, digest_size=16).hexdigest()
 
     def close(self) -> None:
         """Closes the connection without a checkpoint; what runs is given up. Closing again does nothing."""
@@ -193,9 +194,10 @@ class Engine:
             self._run_one(query.statements[0])
 
     def _run_one(self, statement: Statement) -> None:
-        sql = statement.sql
+        sql, params = statement.sql, statement.params
         self._trace.text(sql)
-        self._trace.take(self._cursor.execute(sql, statement.params, can_cache=keeps_compiled(sql)))
+        keep = keeps_compiled(sql) and is_small(params)
+        self._trace.take(self._cursor.execute(sql, params, can_cache=keep))
         self._trace.finish()
 
     def _run_batch(self, statements: Sequence[Statement]) -> None:
@@ -218,7 +220,7 @@ class Engine:
         error, refusal = self._error(caught), self._authorizer.refusal
         self._trace.drop()
         self._clean_up()
-        if self._reader and isinstance(caught, apsw.Error) and _primary_judges(error):
+        if self._reader and isinstance(caught, apsw.Error) and isinstance(error, _PRIMARY_JUDGES):
             self._trace.forward = True
         return self._with_kept(refusal or error)
 
@@ -264,7 +266,9 @@ class Engine:
 
     def _size(self) -> int:
         if self._reader and self._connection.data_version() != self._version:
-            with contextlib.suppress(apsw.Error):  # the query is done and keeps its answer, with the older size
+            with contextlib.suppress(
+                apsw.Error
+            ):  # the query is done and keeps its answer, with the older size
                 self._pages = self._own.number("PRAGMA page_count")
                 self._version = self._connection.data_version()
         return self._pages * self._page_size
@@ -294,8 +298,3 @@ class Engine:
 
 def _never(_cursor: apsw.Cursor, _sql: str, _bindings: object) -> bool:
     return False
-
-
-def _primary_judges(error: Error) -> bool:
-    """Whether a reader's failure may come from its state or its being read-only, not from the query alone."""
-    return isinstance(error, StatementError | NotAllowed | Unreachable)

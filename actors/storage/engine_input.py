@@ -10,10 +10,11 @@ from typing import Final
 
 from raylite.policies import limits
 from raylite.policies.errors import Invalid, LimitExceeded, ParameterError, StatementError
-from raylite.policies.query import Mode, Query, Statement
+from raylite.policies.query import Mode, Query, Statement, Value
 
 _SMALLEST: Final = -(1 << 63)
 _LARGEST: Final = (1 << 63) - 1
+_SMALL: Final = 64 << 10
 _NUMBERS_AND_NULL: Final = frozenset({float, bool, type(None)})
 
 
@@ -30,6 +31,18 @@ def check(query: Query) -> None:
         _check_statement(statement, limits.SCRIPT_BYTES if script else limits.SQL_BYTES)
         if script and statement.params:
             raise ParameterError("a script takes no parameters")
+
+
+def is_small(params: tuple[Value, ...]) -> bool:
+    """Whether a statement may be kept compiled with these: SQLite keeps the values with it until it is used again."""
+    for value in params:
+        if (
+            value.__class__ not in _NUMBERS_AND_NULL
+            and isinstance(value, str | bytes)
+            and len(value) > _SMALL
+        ):
+            return False
+    return True
 
 
 def _check_statement(statement: Statement, limit: int) -> None:

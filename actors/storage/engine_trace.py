@@ -113,6 +113,12 @@ class Tracer:
     def end(self) -> None:
         """The query is over: from here on nothing expires."""
         self._query_end = self._end = math.inf
+        self._text = ""
+
+    def results(self, size_after: int) -> list[Rows]:
+        """The result of each statement that ended well, once: they may be large. size_after: bytes."""
+        done, self.done = self.done, []
+        return [one.result(size_after) for one in done]
 
     def text(self, sql: str) -> None:
         """The text that is handed to SQLite next."""

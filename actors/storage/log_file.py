@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import secrets
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
@@ -184,7 +184,7 @@ class Journal:
         return bytes(payload[PLACE_BYTES:])
 
     @contextmanager
-    def _opened(self, segment: int) -> Iterator[int]:
+    def _opened(self, segment: int) -> Generator[int]:
         try:
             descriptor = self._files.open(segments.path_of(self._directory, segment))
         except FileNotFoundError as error:
@@ -195,7 +195,7 @@ class Journal:
             self._files.close(descriptor)
 
     @contextmanager
-    def _or_broken(self, what: str) -> Iterator[None]:
+    def _or_broken(self, what: str) -> Generator[None]:
         if self._broken:
             raise StorageFailed(str(self._directory), self._broken)
         try:
@@ -214,8 +214,8 @@ def _start(files: Files, directory: Path, fresh: Fresh, segment_bytes: int) -> O
     if fresh.last:
         _give_back(files, directory, fresh)
     least = FIRST + len(fresh.body)
-    sizes = [max(least, segment_bytes >> shift) for shift in range(0, segment_bytes.bit_length(), 2)]
-    descriptor = segments.create(files, directory, fresh.header, fresh.body, sizes)
+    sizes = [segment_bytes >> shift for shift in range(0, 12, 2) if segment_bytes >> shift > least]
+    descriptor = segments.create(files, directory, fresh.header, fresh.body, [*sizes, least])
     return OpenSegment(files, descriptor, fresh.header, set(fresh.databases))
 
 

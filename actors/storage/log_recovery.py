@@ -44,19 +44,19 @@ class Recovery:
 
     def run(self, files: Files, directory: Path, numbers: Sequence[int], salt: bytes) -> Fresh:
         """Reads all segments, if any; what is returned must be durable before `states` are used."""
-        if not numbers:
-            return self._found(salt)
         headers = [read_header(files, directory, number) for number in numbers]
+        newest: Scan | None = None
         for before, number, header, following in zip(
             [0, *numbers], numbers, headers, [*headers[1:], None], strict=False
         ):
             if header is not None and header.previous != before:
-                self._lose(list(self.states))
-            scanned = scan(files, directory, number, following)
-            self._replay(scanned)
-        return self._continue(scanned, salt)
+                self._lose(list(self.states))  # the segment between them is gone
+            adjacent = following is not None and following.previous == number
+            newest = scan(files, directory, number, following if adjacent else None)
+            self._replay(newest)
+        return self._begin(salt) if newest is None else self._continue(newest, salt)
 
-    def _found(self, salt: bytes) -> Fresh:
+    def _begin(self, salt: bytes) -> Fresh:
         self.salts[1] = salt
         return Fresh(Header(1, salt), b"", frozenset())
 
@@ -120,7 +120,10 @@ class Recovery:
                 encoder.add(take_apart(Record(state.database, StoreGaveUp())))
 
     def _state(self, database: str) -> Recovered:
-        return self.states.setdefault(database, Recovered(database))
+        state = self.states.get(database)
+        if state is None:
+            state = self.states[database] = Recovered(database)
+        return state
 
     def _lose(self, databases: Iterable[str]) -> None:
         for database in databases:

@@ -64,6 +64,11 @@ class GroupCommit:
         """What waits to be written."""
         return self._waiting_bytes
 
+    @property
+    def failing(self) -> bool:
+        """Whether a failure has happened whose callbacks have not run yet."""
+        return self._failing
+
     def submit(self, records: Sequence[Record], done: Done) -> None:
         """Calls `done` later on the loop: with the records' locations once they, and all before, are synced.
 

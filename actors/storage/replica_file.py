@@ -181,6 +181,8 @@ class ReplicaFile:
 
     def _put(self, place: Bookmark, header: Header, pages: Pages) -> None:
         inside = bool(self._held) and not self._held[-1].last
+        if place.sequence != self.tail.sequence + (not inside):
+            raise self._break(f"{place} cannot follow {self.tail}")
         if pages.numbers:
             frames = self._frames(place, header, pages)
             written = self._wal.append(frames, leads=not inside)

@@ -1,1 +1,27 @@
-"""raylite: SQLite databases on a Ray cluster."""
+"""raylite: SQLite databases on a Ray cluster, with quorum durability, read replicas and consistent sessions."""
+
+from raylite.policies.errors import Error, OutcomeUnknown
+from raylite.router.api import connect, connect_async, init, set_routing_policy, shutdown
+from raylite.router.client import AsyncDatabase, AsyncSession, AsyncStatement, DatabaseInfo
+from raylite.router.result import Meta, Result, Timings
+from raylite.router.sync import Database, Session, Statement
+
+__all__ = [
+    "AsyncDatabase",
+    "AsyncSession",
+    "AsyncStatement",
+    "Database",
+    "DatabaseInfo",
+    "Error",
+    "Meta",
+    "OutcomeUnknown",
+    "Result",
+    "Session",
+    "Statement",
+    "Timings",
+    "connect",
+    "connect_async",
+    "init",
+    "set_routing_policy",
+    "shutdown",
+]

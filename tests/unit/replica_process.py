@@ -65,8 +65,10 @@ def state_of(connection: Connection) -> str:
         digest.update(repr(tables).encode())
         names = [row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
         for name in sorted(map(str, names)):
-            for row in connection.execute(f'SELECT rowid, * FROM "{name}" ORDER BY rowid'):
-                digest.update(repr(row).encode())
+            for row in connection.execute(f'SELECT * FROM "{name}"'):
+                for value in row:
+                    digest.update(value if isinstance(value, bytes) else repr(value).encode())
+                    digest.update(b",")
     finally:
         if not inside:
             connection.execute("COMMIT")

@@ -11,14 +11,17 @@ from pathlib import Path
 
 import apsw
 import msgspec
+from tests.unit.replica_process import Command, Reply, check_of, state_of
 
 from raylite.actors.core.piece import Header, Kind, Pages, Piece, describe, encode
-from raylite.actors.storage.engine_apsw import connect
+from raylite.actors.storage.engine_apsw import Connection, connect
+from raylite.actors.storage.generation import Directory, Generation
 from raylite.actors.storage.image import EMPTY, PAGE_SIZE
+from raylite.actors.storage.replica_file import ReplicaFile
 from raylite.actors.storage.wal import Commit, WalReader
+from raylite.actors.storage.wal_medium import Medium
 from raylite.policies.bookmark import Bookmark, origin
 from raylite.policies.query import Value
-from tests.unit.replica_process import Command, Reply, state_of
 
 DATABASE = "d0c"
 EXAMPLES = int(os.environ.get("RAYLITE_EXAMPLES", "1"))
@@ -46,11 +49,13 @@ def cut_into_pieces(
     per_piece: int,
     kind: Kind = Kind.WRITE,
     state: str = "",
+    inside: bool = False,
 ) -> Entry:
+    """The entry with these pages; inside: its pieces go on with an entry of which `previous` is a part."""
     parts = [pages[at : at + per_piece] for at in range(0, len(pages), per_piece)] or [pages]
     pieces: list[Piece] = []
     encoded: list[bytes] = []
-    sequence = previous.sequence + 1
+    sequence = previous.sequence + (not inside)
     for number, part in enumerate(parts):
         size = PAGE_SIZE if part else 0
         last = number == len(parts) - 1
@@ -173,3 +178,61 @@ class Process:
         assert self._process.wait(10) == 0
 
 
+class Copy:
+    """A replica of a primary, with readers in this process and another. All of it is closed in the right order."""
+
+    def __init__(self, path: Path, primary: Primary, process: Process, medium: Medium | None = None) -> None:
+        self.primary, self.process = primary, process
+        self._path, self._medium = path, medium
+        self._near: dict[str, Connection] = {}
+        self._far: list[str] = []
+        self.open()
+
+    def open(self) -> None:
+        self.directory = Directory.claim(self._path, 0)
+        self.generation = Generation.begin(self.directory, DATABASE)
+        self.file = ReplicaFile(self.generation, self._medium)
+        self.is_open = True
+
+    def append(self, *entries: Entry) -> None:
+        for entry in entries:
+            self.file.append(entry.pieces, entry.encoded)
+
+    def apply(self, *entries: Entry) -> None:
+        for entry in entries:
+            self.append(entry)
+            self.file.publish(entry.place)
+
+    def near(self, name: str = "idle") -> Connection:
+        """A reader of this process."""
+        if name not in self._near:
+            self._near[name] = connect(str(self.file.database), apsw.SQLITE_OPEN_READONLY)
+        return self._near[name]
+
+    def far(self, name: str = "idle") -> str:
+        """The name of a reader of the other process."""
+        if name not in self._far:
+            self.process.ask("open", name, self.file.database)
+            self._far.append(name)
+        return name
+
+    def check(self, *, whole: bool = False) -> None:
+        """Readers here and there see what is published and nothing else."""
+        expected = self.primary.state(self.file.published)
+        assert state_of(self.near()) == expected
+        assert self.process.ask("state", self.far()) == expected
+        if whole:
+            assert check_of(self.near()) == "ok"
+            assert self.process.ask("check", self.far()) == "ok"
+
+    def close(self) -> None:
+        if not self.is_open:
+            return
+        for name in self._far:
+            self.process.ask("close", name)
+        for connection in self._near.values():
+            connection.close()
+        self._near, self._far = {}, []
+        self.file.close()
+        self.directory.release()
+        self.is_open = False

@@ -58,18 +58,19 @@ def test_text_identical_to_the_engines_own_statements_is_refused(engine: Engine)
 @pytest.mark.parametrize(
     "sql",
     [
-        "ATTACH '/tmp/x' AS x", "ATTACH '' AS x", "ATTACH ':memory:' AS x", "DETACH main",
-        "VACUUM INTO '/tmp/raylite-x'",
-        "VACUUM main INTO '/tmp/raylite-x'", "SELECT load_extension('x')",
+        "ATTACH '{there}' AS x", "ATTACH '' AS x", "ATTACH ':memory:' AS x", "DETACH main",
+        "VACUUM INTO '{there}'",
+        "VACUUM main INTO '{there}'", "SELECT load_extension('x')",
         "CREATE TABLE u AS SELECT load_extension('x')",
         "CREATE TEMP TABLE u (a)", "CREATE TABLE temp.u (a)", "CREATE TEMP VIEW v AS SELECT 1",
         "CREATE TEMP TRIGGER tr AFTER INSERT ON t BEGIN SELECT 1; END", "CREATE VIRTUAL TABLE temp.f USING fts5(a)",
         "CREATE TEMPORARY TABLE u AS SELECT 1",
     ],
 )  # fmt: skip
-def test_what_reaches_outside_the_database_is_refused(engine: Engine, sql: str) -> None:
-    assert isinstance(run(engine, sql).error, NotAllowed)
-    assert not Path("/tmp/raylite-x").exists()
+def test_what_reaches_outside_the_database_is_refused(engine: Engine, sql: str, tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    assert isinstance(run(engine, sql.format(there=there)).error, NotAllowed)
+    assert not there.exists()
     assert (
         value(
             engine,

@@ -81,7 +81,7 @@ def live(life: Life, batches: int) -> None:
         life.work(life.start(), batches)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.integers(0, 1 << 32), st.lists(st.tuples(st.sampled_from("LKFE"), st.integers(1, 60)), max_size=6))
 def test_whatever_ends_a_life_all_that_was_synced_is_there_at_the_next(
     seed: int, ends: list[tuple[str, int]]
@@ -133,7 +133,7 @@ def test_every_single_call_to_the_disk_may_fail_and_what_a_start_then_reports_su
         life.start()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.integers(0, 1 << 32), st.integers(60_000, 200_000))
 def test_a_disk_that_fills_up_loses_nothing_and_the_journal_goes_on_once_there_is_room(
     seed: int, capacity: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from tests.unit.log_model import DIRECTORY, begin, entries, observe, opened, pla
 from raylite.actors.core.follower import StorePiece, StorePromise
 from raylite.actors.core.piece import Header, Kind, Pages, describe, encode
 from raylite.actors.storage.log_file import Journal
-from raylite.actors.storage.log_records import HEAD_BYTES, Location, Record, StoreJoined
+from raylite.actors.storage.log_records import HEAD_BYTES, Encoder, Location, Record, StoreJoined, take_apart
 from raylite.actors.storage.log_segment import BLOCK_BYTES, FIRST, numbers, path_of
 from raylite.policies.bookmark import origin
 from raylite.policies.errors import Corrupt
@@ -49,23 +50,42 @@ def three_segments(disk: Disk) -> tuple[Location, ...]:
 def test_every_flipped_byte_of_a_record_gives_up_its_database_at_least_and_changes_no_other_state() -> None:
     whole = Disk()
     locations = three_segments(whole)
-    expected = observe(opened(whole))
-    offsets = [
-        (location, location.offset + index)
-        for location in locations
-        for index in range(0, location.size, 1 if location.size < 200 else 5)
-    ]
-    for location, offset in offsets:
-        disk = Disk()
-        three_segments(disk)
-        disk.flip(segment(2), offset, 1 << offset % 8)
-        journal = opened(disk)
-        found = observe(journal)
-        owner = "a" if locations.index(location) in (0, 1, 2, 6, 7) else "b"
-        body = offset >= location.offset + HEAD_BYTES + 1
-        assert given_up(journal) == ({owner} if body else {"a", "b"}), offset
-        for database in expected.keys() - given_up(journal):
-            assert found[database] == expected[database]
+    expected = observe(opened(deepcopy(whole)))
+    for index, location in enumerate(locations):
+        head = range(HEAD_BYTES + 1)  # the ids have one character
+        for at in (*head, *range(head.stop, location.size, 11)):
+            disk = deepcopy(whole)
+            disk.flip(segment(2), location.offset + at, 1 << at % 8)
+            journal = opened(disk)
+            owner = "a" if index in (0, 1, 2, 6, 7) else "b"
+            assert given_up(journal) == ({"a", "b"} if at in head else {owner}), (index, at)
+            found = observe(journal)
+            for database in expected.keys() - given_up(journal):
+                assert found[database] == expected[database]
+
+
+@pytest.mark.parametrize("kind", ["promise", "piece"])
+def test_a_record_that_turns_up_in_another_ones_place_is_damage(kind: str) -> None:
+    disk = Disk()
+    changes = [Record("a", StorePromise(8)), Record("a", StorePromise(9))]
+    two = changes if kind == "promise" else entries("a", 2)
+    (found,) = stored(disk, begin("a") + two + begin("b"))
+    first, second = found[3:5]
+    content = disk.bytes_of(segment(1))
+    for index in range(first.size):
+        disk.flip(
+            segment(1), first.offset + index, content[first.offset + index] ^ content[second.offset + index]
+        )
+    assert given_up(opened(disk)) == {"a", "b"}
+
+
+def test_a_piece_whose_bytes_do_not_continue_the_log_is_damage_though_its_checksum_fits() -> None:
+    disk = Disk()
+    (first,) = entries("a", 1)
+    assert isinstance(first.change, StorePiece)
+    wrong = Record("a", StorePiece(first.change.piece, first.change.encoded[:-1] + b"x"))
+    stored(disk, [*begin("a"), *begin("b"), wrong])
+    assert given_up(opened(disk)) == {"a"}
 
 
 def test_what_was_given_up_stays_so_even_if_the_damage_heals() -> None:
@@ -103,14 +123,13 @@ def test_a_lost_record_of_a_database_that_has_another_there_spares_databases_els
 def test_one_damaged_copy_of_a_segments_header_harms_nothing() -> None:
     disk = Disk()
     three_segments(disk)
-    expected = observe(opened(disk))
+    expected = observe(opened(deepcopy(disk)))
     for start in (0, BLOCK_BYTES):
-        for offset in range(start, start + 48):
-            disk = Disk()
-            three_segments(disk)
+        for offset in range(start, start + 52):
+            copy = deepcopy(disk)
             for number in (1, 2, 3):
-                disk.flip(segment(number), offset)
-            assert observe(opened(disk)) == expected
+                copy.flip(segment(number), offset)
+            assert observe(opened(copy)) == expected
 
 
 @pytest.mark.parametrize(("number", "lost"), [(1, set[str]()), (2, {"old", "b"}), (3, {"old", "a", "b"})])
@@ -200,17 +219,22 @@ def test_records_of_a_torn_tail_do_not_come_back_behind_what_is_written_next() -
         disk.lose_power()
 
 
-def test_a_page_that_holds_a_journal_is_not_read_as_one() -> None:
-    other = Disk()
-    stored(other, begin("victim"))
-    page = other.bytes_of(segment(1))[FIRST : FIRST + 4096]
-    header = Header(Kind.WRITE, True, 1, 1, 0, 0, 4096, 1)
-    encoded = encode(header, Pages((1,), (page,)))
-    disk = Disk(1)
+def test_a_page_made_to_look_like_a_record_is_not_read_as_one() -> None:
+    """Its writer knows all but the salt."""
+    probe = Disk()
+    (found,) = stored(probe, begin("a") + entries("a", 1, size=4096))
+    inside = found[-1].offset + found[-1].size - 4096
+    forged = Encoder(1, b"guessed!", inside, inside, set())
+    forged.add_all(map(take_apart, begin("victim")))
+    encoded = encode(
+        Header(Kind.WRITE, True, 1, 1, 0, 0, 4096, 1), Pages((1,), (forged.take().ljust(4096, b"\0"),))
+    )
+    disk = Disk()
     piece = Record("a", StorePiece(describe(origin("a"), encoded), encoded))
     (found,) = stored(disk, [*begin("a"), piece])
     disk.flip(segment(1), found[-1].offset)
-    assert set(opened(disk).recovered) == {"a"}
+    journal = opened(disk)
+    assert given_up(journal) == set(journal.recovered) == {"a"}
 
 
 def test_reading_a_damaged_piece_raises() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -10,12 +10,13 @@ import apsw
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit.replica_world import EXAMPLES, Primary
 
+from raylite.actors.core.piece import decode_pages
 from raylite.actors.storage.engine_apsw import connect
 from raylite.actors.storage.image import EMPTY, PAGE_SIZE
 from raylite.actors.storage.wal import WalReader
 from raylite.policies.errors import Corrupt
-from tests.unit.replica_world import EXAMPLES, Primary
 
 
 @pytest.fixture
@@ -44,13 +45,9 @@ class Image:
         return b"".join(self.pages[number] for number in range(1, self.size + 1))
 
 
-def pages_of(encoded: object) -> list[tuple[int, bytes]]:
-    from raylite.actors.core.piece import decode_pages
-
-    assert isinstance(encoded, list)
+def pages_of(encoded: Sequence[bytes]) -> list[tuple[int, bytes]]:
     found: list[tuple[int, bytes]] = []
     for one in encoded:
-        assert isinstance(one, bytes)
         _, pages = decode_pages(one)
         found += [(n, bytes(c)) for n, c in zip(pages.numbers, pages.contents, strict=True)]
     return found
@@ -153,7 +150,7 @@ def test_closing_the_reader_drops_no_lock_of_sqlite(primary: Primary, tmp_path: 
     primary.connection.execute("COMMIT")
 
 
-@settings(max_examples=15 * EXAMPLES, deadline=None)
+@settings(max_examples=40 * EXAMPLES, deadline=None)
 @given(
     st.lists(
         st.tuples(

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit.replica_world import EXAMPLES
 
 from raylite.actors.storage.wal_index import (
     BLOCK_BYTES,
@@ -21,7 +22,6 @@ from raylite.actors.storage.wal_index import (
 )
 from raylite.actors.storage.wal_medium import Direct
 from raylite.policies.errors import Corrupt
-from tests.unit.replica_world import EXAMPLES
 
 HEADER = IndexHeader(7, 5, 3, (1, 2), b"saltsalt")
 

@@ -1,0 +1,41 @@
+# The commands of this project. `just` lists them.
+
+export RAY_USAGE_STATS_ENABLED := "0"
+
+_list:
+    @just --list
+
+# unit, scenario, simulation and cluster tests; arguments go to pytest
+test *args:
+    uv run --locked --all-extras pytest {{args}}
+
+# format, lint and import rules
+lint:
+    uv run --locked ruff format .
+    uv run --locked ruff check --fix .
+    uv run --locked lint-imports
+
+# mypy and pyright, both strict
+types:
+    uv run --locked --all-extras mypy
+    uv run --locked --all-extras pyright
+
+# all that CI checks, in a clean environment
+ci:
+    bash .ci/run
+
+# the protocol under seeded faults, e.g. `just simulate --seed 7`
+simulate *args:
+    uv run --locked --all-extras raylite simulate {{args}}
+
+# figures beside a bare Ray actor call
+bench *args:
+    uv run --locked --all-extras python -m benchmarks {{args}}
+
+# cluster tests again and again, to find what fails seldom
+soak times="10":
+    for round in $(seq {{times}}); do uv run --locked --all-extras pytest tests/cluster || exit 1; done
+
+# the main job, live
+demo *args:
+    uv run --locked raylite demo {{args}}

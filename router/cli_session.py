@@ -1,0 +1,83 @@
+"""What commands ask of a running system."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from raylite.actors import handles
+from raylite.policies import limits
+from raylite.policies.catalogue import DatabaseEntry
+from raylite.policies.status import ActorStatus
+from raylite.policies.system import REGISTRY
+from raylite.router import api
+from raylite.router.client import DatabaseInfo
+from raylite.router.progress import steps
+from raylite.router.result import Result
+from raylite.router.runtime import statuses_of
+from raylite.router.sync import background
+
+
+class SystemStatus(msgspec.Struct, frozen=True):
+    """All actors of a system. tolerated_nodes: how many nodes may be lost, whichever, without losing a quorum."""
+
+    actors: tuple[ActorStatus, ...]
+    missing: tuple[str, ...]
+    tolerated_nodes: int
+
+
+class CliSession:
+    """A process' membership in the system of one data directory, for the time of one command."""
+
+    @classmethod
+    @contextmanager
+    def joined(cls, data_dir: Path | None) -> Iterator[CliSession]:
+        """Joins the system that runs for this directory; raises `Unreachable` if none does."""
+        with steps("Joining raylite"):
+            api.join_running(data_dir)
+        try:
+            yield cls()
+        finally:
+            api.shutdown()
+
+    def system(self) -> SystemStatus:
+        """How all actors are."""
+        return background.run(self._system())
+
+    def create(self, name: str, location: str, replication: str) -> DatabaseEntry:
+        """Makes a database."""
+        work = api.create_database(name, location_hint=location, replication=replication)
+        return background.run(work)
+
+    def databases(self) -> list[DatabaseEntry]:
+        """All databases."""
+        found: list[DatabaseEntry] = background.run(handles.call(REGISTRY, "databases"))
+        return found
+
+    def delete(self, name: str) -> None:
+        """Removes a database."""
+        background.run(handles.call(REGISTRY, "delete", name))
+
+    def info(self, name: str) -> DatabaseInfo:
+        """One database and its actors."""
+        return api.connect(name).info()
+
+    def execute(
+        self, name: str, sql: str, constraint: str | None, region: str | None, *, create: bool
+    ) -> list[Result]:
+        """Runs SQL: in a session if there is a constraint, which takes one statement; else as a script."""
+        database = api.connect(name, create=create, region=region)
+        if constraint is not None:
+            return [database.with_session(constraint).prepare(sql).all()]
+        with steps(f"Running SQL on {name}"):
+            return database.exec(sql)
+
+    async def _system(self) -> SystemStatus:
+        overview = await handles.call(REGISTRY, "overview", seconds=limits.START_SECONDS)
+        statuses = await statuses_of(overview.actors)
+        answered = {one.actor for one in statuses}
+        missing = tuple(one for one in overview.actors if one not in answered)
+        return SystemStatus(statuses, missing, overview.tolerated_nodes)

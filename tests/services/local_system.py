@@ -1,0 +1,132 @@
+"""A whole system in one process, without Ray: real services, sockets, journals and database files."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from pathlib import Path
+
+from raylite.actors.core import messages as m
+from raylite.actors.follower import Follower
+from raylite.actors.primary import Primary, PrimaryConfig
+from raylite.actors.replica import Replica, ReplicaConfig
+from raylite.actors.service import Service
+from raylite.actors.stream import Connection, Endpoint, Identity, connect, from_failure
+from raylite.policies.errors import Error, Unreachable
+from raylite.policies.query import Answer, Failure, Mode, Query, Statement, Value
+from raylite.policies.quorum import Member, Members
+from raylite.policies.regions import Regions
+from raylite.policies.system import Settings
+
+REGIONS = ("enam", "weur", "apac")
+
+
+class LocalSurroundings:
+    """Finds services by name in a dictionary; a crash or an exit is noted."""
+
+    def __init__(self) -> None:
+        self.services: dict[str, Service] = {}
+        self.crashes: list[BaseException] = []
+        self.left: list[str] = []
+        self.missing: list[str] = []
+
+    async def endpoint(self, actor: str) -> Endpoint:
+        if actor not in self.services:
+            raise Unreachable(actor, "there is no such service")
+        return await self.services[actor].endpoint()
+
+    def host(self) -> str:
+        return "127.0.0.1"
+
+    async def report_missing(self, database: str) -> None:
+        self.missing.append(database)
+
+    def leave(self) -> None:
+        self.left.append("left")
+
+    def exit(self) -> None:
+        self.left.append("exited")
+
+    def crash(self, error: BaseException) -> None:
+        self.crashes.append(error)
+
+
+class LocalSystem:
+    """Five followers, and the primary and replicas of one database named `shop`."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.around = LocalSurroundings()
+        self.settings = Settings("system", str(directory), secrets.token_bytes(32), Regions())
+        self.database_id = "0123456789abcdef"
+        self.members = Members(())
+        self._connections: dict[str, Connection] = {}
+
+    async def start(self) -> None:
+        for index in range(5):
+            self.start_follower(index)
+        joined = [await self._ask(f"follower:{index}", m.Join(self.database_id)) for index in range(5)]
+        named = enumerate(joined)
+        self.members = Members(
+            tuple(Member(f"follower:{i}", one.incarnation) for i, one in named if isinstance(one, m.Joined))
+        )
+        for one in self.members.current:
+            await self._ask(one.follower, m.Found(self.database_id, one.incarnation, self.members))
+
+    def start_follower(self, index: int) -> Follower:
+        directory = str(self.directory / f"follower-{index}")
+        follower = Follower(f"follower:{index}", REGIONS[index % 3], directory, self.settings, self.around)
+        self.around.services[follower.name] = follower
+        return follower
+
+    def start_primary(self, directory: str = "primary") -> Primary:
+        config = PrimaryConfig(
+            self.database_id, "shop", self.members, "enam", str(self.directory / directory)
+        )
+        primary = Primary(config, self.settings, self.around)
+        self.around.services[primary.name] = primary
+        return primary
+
+    def start_replica(self, region: str) -> Replica:
+        config = ReplicaConfig(self.database_id, "shop", region, str(self.directory / f"replica-{region}"))
+        replica = Replica(config, self.settings, self.around)
+        self.around.services[replica.name] = replica
+        return replica
+
+    async def query(
+        self, actor: str, sql: str, *params: Value, bookmark: str = "", mode: Mode = Mode.RUN, seconds: float = 10.0
+    ) -> Answer:
+        query = Query(self.database_id, mode, (Statement(sql, params),), bookmark, seconds)
+        answer = await self._ask(actor, query)
+        if isinstance(answer, Failure):
+            raise from_failure(answer)
+        assert isinstance(answer, Answer)
+        return answer
+
+    async def _ask(self, actor: str, message: m.ToFollower | Query) -> object:
+        """Asks until the actor is there and open, for ten seconds."""
+        async with asyncio.timeout(10):
+            while True:
+                try:
+                    return await (await self._connection(actor)).call(message, 10)
+                except Unreachable:
+                    await asyncio.sleep(0.02)
+                except Error as error:
+                    if type(error).__name__ != "NotPrimary":
+                        raise
+                    await asyncio.sleep(0.02)
+
+    async def _connection(self, actor: str) -> Connection:
+        held = self._connections.get(actor)
+        if held is None or not held.is_open:
+            identity = Identity("driver", "enam", self.settings.key)
+            endpoint = await self.around.endpoint(actor)
+            held = self._connections[actor] = await connect(identity, endpoint, lambda connection, payload: None)
+        return held
+
+    async def stop(self) -> None:
+        for connection in self._connections.values():
+            await connection.stop()
+        for service in reversed(list(self.around.services.values())):
+            await service.shut()
+        assert not self.around.crashes, self.around.crashes
