@@ -88,6 +88,7 @@ def join(cluster: ClusterFile) -> None:
     if cluster.token:
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ["RAY_AUTH_TOKEN"] = cluster.token
+        handles.reread_token()
     start_ray(cluster.address)
 
 

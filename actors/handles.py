@@ -103,6 +103,13 @@ def own_region_label() -> str:
     return labels.get(REGION_LABEL, "")
 
 
+def reread_token() -> None:
+    """Ray reads its authentication mode and token once; this makes it look at the environment again."""
+    private: Any = _raylet
+    private.Config.initialize("")
+    private.AuthenticationTokenLoader.instance().reset_cache()
+
+
 def cluster_token() -> str:
     """The Ray cluster's token, "" if it has none. The one use of this private class of Ray's."""
     loader: Any = getattr(_raylet, "AuthenticationTokenLoader", None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from typing import TypeGuard
 
 import msgspec
 
@@ -17,7 +18,7 @@ from raylite.policies.names import region_name
 
 Coordinates = tuple[float, float]
 """Latitude and longitude in degrees, north and east positive."""
-Given = str | list[str] | tuple[str, ...] | dict[str, Coordinates]
+Given = str | Iterable[str] | Mapping[str, Coordinates]
 """Regions as a user gives them: names (as text with commas between them), or names with coordinates."""
 
 BUILT_IN: Mapping[str, Coordinates] = {
@@ -112,8 +113,12 @@ def parse(regions: Given) -> tuple[tuple[str, ...], Regions]:
     names = tuple(dict.fromkeys(region_name(name.strip()) for name in listed))
     if not names:
         raise InvalidName("", "at least one region is needed")
-    own = regions if isinstance(regions, dict) else {}
+    own = dict(regions) if _has_places(regions) else {}
     for name, (latitude, longitude) in own.items():
         if not (-90 <= latitude <= 90 and -180 <= longitude <= 180):
             raise InvalidName(name, f"({latitude}, {longitude}) is not a latitude and a longitude in degrees")
     return names, Regions(own)
+
+
+def _has_places(regions: Given) -> TypeGuard[Mapping[str, Coordinates]]:
+    return isinstance(regions, Mapping)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from raylite.actors import cluster
 from raylite.actors.founding import DataDirectory
-from raylite.policies.regions import parse
+from raylite.policies.regions import Regions, parse
 from raylite.router import local_cluster
 from raylite.router.progress import steps
 
@@ -20,19 +20,16 @@ def up(data_dir: Path | None, regions: str, *, wan: bool) -> dict[str, object]:
     if recorded is not None and cluster.is_listening(recorded.address):
         return {"address": recorded.address, "data": str(path), "started": False}
     names, places = parse(regions.split(",") if regions else cluster.DEFAULT_REGIONS)
-    directory = DataDirectory(path)
     with steps("Starting raylite") as step:
         existing = os.environ.get("RAY_ADDRESS")
         step("a Ray head node" if existing is None else f"joining {existing}")
         found = local_cluster.start_head(path) if existing is None else cluster.ClusterFile(existing, "", ())
-        cluster.join(found)
-        cluster.write_cluster_file(path, found)
-        step("followers, registry, routing")
-        virtual = names if existing is None or regions else ()
-        directory.own()
-        cluster.running_settings() or cluster.start_system(directory, virtual, places, wan=wan)
-        directory.disown()
-        cluster.leave()
+        try:
+            step("followers, registry, routing")
+            _start(found, path, names if existing is None or regions else (), places, wan=wan)
+        except BaseException:
+            local_cluster.stop_head(found)
+            raise
     return {"address": found.address, "data": str(path), "started": True}
 
 
@@ -47,3 +44,19 @@ def down(data_dir: Path | None) -> dict[str, object]:
         ended = local_cluster.stop_head(recorded) if recorded.pids else []
     cluster.forget_cluster_file(path)
     return {"data": str(path), "ended": ended}
+
+
+def _start(
+    found: cluster.ClusterFile, path: Path, virtual: tuple[str, ...], places: Regions, *, wan: bool
+) -> None:
+    """Starts raylite's actors in a cluster, unless they live there already, and records how to join it."""
+    directory = DataDirectory(path)
+    directory.own()
+    try:
+        cluster.join(found)
+        if cluster.running_settings() is None:
+            cluster.start_system(directory, virtual, places, wan=wan)
+        cluster.write_cluster_file(path, found)
+    finally:
+        cluster.leave()
+        directory.disown()

@@ -126,8 +126,10 @@ class Journal:
             self._current.sync()
 
     def mark(self) -> None:
-        """Damage to anything synced before this is told from a torn tail, from now on. Writes, and syncs that."""
+        """All that was written, but confirmed marks, is durable, and from now on damage to it is no torn tail."""
         with self._or_broken("a mark failed"):
+            if self.unsynced:
+                self._current.sync()  # a mark tells of what is synced before it, and has room for one only
             if self.unmarked:
                 self._current.append([SYNCED])
                 self._current.sync()
@@ -153,7 +155,7 @@ class Journal:
         return found
 
     def close(self) -> None:
-        """Marks what is synced, and gives the directory back. Nothing may be called after this."""
+        """Syncs and marks what was written, and gives the directory back. Nothing may be called after this."""
         try:
             if not self._broken:
                 self.mark()

@@ -229,7 +229,7 @@ class ReplicaFile:
 
     def _show(self, count: int) -> None:
         shown = self._held[:count]
-        for held in shown:
+        for held in reversed(shown):  # with the first of them recovery finds all, before that none
             if held.written:
                 self._wal.complete(held.written)
         commits = [held for held in shown if held.written and held.last]

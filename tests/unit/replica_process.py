@@ -92,6 +92,10 @@ class Counter:
             if self.count == self.fatal:
                 os._exit(KILLED)
 
+    def say(self, said: int, line: str) -> None:
+        if self.armed:
+            os.write(said, line.encode())
+
 
 class Numbered(Direct):
     def __init__(self, counter: Counter) -> None:
@@ -129,9 +133,9 @@ def play(scenario: Scenario, fatal: int, said: int, go: int) -> None:
             case Step(op="append"):
                 file.append(step.pieces, step.encoded)
             case Step(op="publish", place=Bookmark() as place):
-                os.write(said, f"publishing {place}\n".encode())
+                counter.say(said, f"publishing {place}\n")
                 file.publish(place)
-                os.write(said, f"published {place}\n".encode())
+                counter.say(said, f"published {place}\n")
             case Step(op="cut", place=Bookmark() as place):
                 file.cut(place)
             case Step(op="checkpoint"):

@@ -57,7 +57,7 @@ class Life:
                 journal.sync()
                 self._synced()
             if self.random.random() < 0.3:
-                journal.mark()
+                self._mark(journal)
             journal.prepare()
 
     def _write(self, journal: Journal, batch: list[Record]) -> None:
@@ -68,6 +68,12 @@ class Life:
             del self.uncertain[-len(batch) :]
             raise
         assert len(locations) == len(batch)
+
+    def _mark(self, journal: Journal) -> None:
+        needed = journal.unsynced or journal.unmarked
+        journal.mark()
+        if needed:
+            self._synced()
 
     def _synced(self) -> None:
         for record in self.uncertain:

@@ -277,6 +277,21 @@ def _write_until_full(journal: Journal, records: list[Record]) -> int:
     raise AssertionError("the disk never filled up")
 
 
+def test_a_mark_always_has_room() -> None:
+    for size in range(512, 1152, 8):
+        disk = Disk()
+        journal = opened(disk)
+        disk.capacity = 0
+        journal.write(begin("a"))
+        first = entries("a", 1, size=size)
+        count = _write_until_full(journal, first + entries("a", 30, end=place_of(first[0])))
+        journal.mark()
+        journal.close()
+        assert len(disk.bytes_of(DIRECTORY / f"{1:016x}.journal")) == 24 << 10
+        disk.capacity = 1 << 20
+        assert len(opened(disk).recovered["a"].pieces) == count
+
+
 def test_a_start_on_a_full_disk_serves_reads_and_refuses_writes() -> None:
     disk = Disk()
     journal = opened(disk)

@@ -276,6 +276,7 @@ def test_what_is_submitted_between_a_full_disk_and_its_callback_fails_too() -> N
     disk = HeldDisk()
 
     async def body(submitter: Submitter, journal: Journal) -> None:
+        await until(lambda: not journal.unmarked)
         disk.capacity = 0
         submitter.submit("too much", entries("a", 1, size=20_000))
         started = asyncio.get_running_loop().time()
