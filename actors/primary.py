@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 import threading
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -55,6 +56,8 @@ class Primary(Service):
         self._file: PrimaryFile | None = None
         self._wal_bytes = 0
         self._checkpointing = False
+        self._made: deque[Sequence[Made]] = deque()
+        self._handing_on = False
         self._flow = threading.Event()
         self._flow.set()
         self._room = asyncio.Event()
@@ -162,7 +165,7 @@ class Primary(Service):
     def begin(self, adopted: Adopted) -> None:
         """A quorum promised: the reign's first entry goes behind what was adopted."""
         self._writer = EntryWriter(adopted.epoch, adopted.tail, adopted.tail_us, wall_us)
-        self._hand_on([self._writer.empty()])
+        self._commit([self._writer.empty()])
 
     def replay(self, place: Bookmark) -> None:
         """The first entry is confirmed, and so is all before it: open the copy there."""
@@ -210,15 +213,29 @@ class Primary(Service):
         await self._thread.stop(limits.QUERY_SECONDS)
 
     def _from_thread(self, loop: asyncio.AbstractEventLoop) -> Callable[[Sequence[Made]], None]:
-        """Takes pieces on the database's thread to the loop, no faster than they are confirmed."""
+        """Takes pieces on the database's thread to the loop, no faster than they are confirmed.
+
+        What is made before the loop gets to it goes along: under load one message carries many entries.
+        """
 
         def hand_on(made: Sequence[Made]) -> None:
-            loop.call_soon_threadsafe(self._hand_on, made)
+            self._made.append(made)
+            if not self._handing_on:
+                self._handing_on = True
+                loop.call_soon_threadsafe(self._take_made)
             self._flow.wait(limits.CONFIRM_SECONDS)
 
         return hand_on
 
-    def _hand_on(self, made: Sequence[Made]) -> None:
+    def _take_made(self) -> None:
+        # First the flag: what is made from here on calls again, at worst for nothing.
+        self._handing_on = False
+        made: list[Made] = []
+        while self._made:
+            made += self._made.popleft()
+        self._commit(made)
+
+    def _commit(self, made: Sequence[Made]) -> None:
         if self._relay is not None:
             self._relay.committed(made)
             self._regulate(self._relay)

@@ -39,13 +39,19 @@ REMEMBERED_PLACES = 65_536
 
 # Queries
 QUERY_SECONDS = 30.0
+LONGEST_QUERY_SECONDS = 3600.0
+"""The longest timeout that a caller may set."""
+ANSWER_GRACE_SECONDS = 0.5
+"""Whoever should have answered by a deadline is given up this much later, so that its own error comes first."""
+THREAD_GRACE_SECONDS = 5.0
+"""A thread waits this much longer than a query may take for the event loop that runs it."""
 CONFIRM_SECONDS = 5.0
 """A response waits this long at the output gate, then its outcome is unknown."""
 BOOKMARK_WAIT_SECONDS = 1.0
 """A replica waits this long for a bookmark, then asks the primary."""
 WAITING_QUERIES = 1024
 READ_ATTEMPT_SECONDS = 5.0
-"""A read that an actor does not answer within this time is asked elsewhere."""
+"""A read that an actor does not answer within this time is asked of another one, too."""
 MISSED_SECONDS = 2 * LEASE_SECONDS
 """A primary that nobody answers for this long is reported to the registry."""
 REMEMBERED_TEXTS = 4096

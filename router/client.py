@@ -1,22 +1,28 @@
-"""Databases, sessions and statements, awaited. `raylite.router.sync` has the same for callers without a loop."""
+"""Databases, sessions and statements, awaited. `raylite.router.sync` has the same for callers without a loop.
+
+Every query has a deadline. Errors are those of `raylite.Error`: after any but `OutcomeUnknown` and `PartlyApplied`
+nothing was applied. A cancelled write may have taken effect, as after `OutcomeUnknown`.
+"""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
+from typing import overload
 
 import msgspec
 
-from raylite.actors.stream import from_failure
 from raylite.policies import limits
-from raylite.policies.errors import LimitExceeded, Overloaded, ParameterError
-from raylite.policies.query import Answer, Mode, Query, Rows, Statement, Value
-from raylite.policies.session import FIRST_UNCONSTRAINED, PRIMARY_ONLY, SessionState, begin
+from raylite.policies.errors import LimitExceeded, ParameterError
+from raylite.policies.query import Mode, Value
+from raylite.policies.query import Statement as Text
+from raylite.policies.session import FIRST_UNCONSTRAINED, begin
 from raylite.policies.status import ActorStatus
+from raylite.router.asking import Asked, Asker, PrimaryAsker, SessionAsker
+from raylite.router.parameters import Bindable, checked, values
 from raylite.router.result import Result, Row, as_lists, first_of, results_of
-from raylite.router.router import Reply, Router
+from raylite.router.router import Router
 
-Bindable = None | bool | int | float | str | bytes | bytearray | memoryview
+__all__ = ["AsyncDatabase", "AsyncSession", "AsyncStatement", "Bindable", "DatabaseInfo"]
 
 
 class DatabaseInfo(msgspec.Struct, frozen=True):
@@ -30,97 +36,107 @@ class DatabaseInfo(msgspec.Struct, frozen=True):
 
 
 class AsyncStatement:
-    """A statement of a session or, without one, of a database. `bind` makes a new one, so it can be used again."""
+    """One SQL statement of a session or, without one, of a database; it can be run any number of times.
 
-    def __init__(self, asker: Asker, sql: str, params: tuple[Value, ...] = ()) -> None:
-        self._asker, self.sql, self.params = asker, sql, params
+    `timeout` of its methods: seconds until an error comes instead of an answer, 30 unless given.
+    """
 
-    def bind(self, *values: Bindable) -> AsyncStatement:
-        """The statement with these values for its parameters, in order; raises `ParameterError` for other types."""
-        return AsyncStatement(self._asker, self.sql, tuple(_value(i, one) for i, one in enumerate(values, 1)))
+    def __init__(self, asker: Asker, text: Text) -> None:
+        self._asker, self._text = asker, text
 
-    async def all(self) -> Result:
-        """Runs it: all its rows."""
-        return (await self._asker.run(Mode.RUN, [self]))[0]
+    def __repr__(self) -> str:
+        return f"<statement {self.sql[:60]!r} with {len(self.params)} parameters>"
 
-    async def run(self) -> Result:
+    @property
+    def sql(self) -> str:
+        """Its text."""
+        return self._text.sql
+
+    @property
+    def params(self) -> tuple[Value, ...]:
+        """The values bound to it."""
+        return self._text.params
+
+    def bind(self, *values_: Bindable) -> AsyncStatement:
+        """A new statement with these values for its parameters, in order; this one stays as it is.
+
+        None, bool, int, float, str and bytes-like become NULL, INTEGER (True is 1), INTEGER, REAL, TEXT and BLOB; a
+        NaN becomes NULL. Raises `ParameterError` at once for other types, integers past 64 bits and text that SQLite
+        cannot hold, `LimitExceeded` for a value over 64 MiB or more than 32,766 values; a wrong number when it runs.
+        """
+        return AsyncStatement(self._asker, checked(Mode.RUN, self.sql, values(values_)))
+
+    async def all(self, *, timeout: float | None = None) -> Result:
+        """Runs it: all its rows, and what it did."""
+        asked = await self._ask(timeout)
+        return results_of(asked.answer, asked.round_trip_ms, asked.attempts)[0]
+
+    async def run(self, *, timeout: float | None = None) -> Result:
         """Runs it: the same as `all`, the usual name for a statement that is run for what it does."""
-        return await self.all()
+        return await self.all(timeout=timeout)
 
-    async def first(self, column: str | None = None) -> Row | Value:
-        """Runs it: the first row, or one column of it; None without rows."""
-        return first_of(await self._rows(), column)
+    @overload
+    async def first(self, column: None = None, *, timeout: float | None = None) -> Row | None: ...
+    @overload
+    async def first(self, column: str, *, timeout: float | None = None) -> Value: ...
+    async def first(self, column: str | None = None, *, timeout: float | None = None) -> Row | Value:
+        """Runs it: its first row as a dict, or one column of that; None without rows.
 
-    async def raw(self, column_names: bool = False) -> list[list[Value]]:
-        """Runs it: its rows as lists, after the columns' names if they are wanted."""
-        return as_lists(await self._rows(), column_names=column_names)
+        Raises `StatementError` for a column that the result does not have; the statement has run then.
+        """
+        return first_of((await self._ask(timeout)).answer.results[0], column)
 
-    async def _rows(self) -> Rows:
-        reply = await self._asker.ask(Mode.RUN, [self])
-        return reply.results[0]
+    async def raw(self, *, column_names: bool = False, timeout: float | None = None) -> list[list[Value]]:
+        """Runs it: each row a list, columns of one name and all; in front the columns' names if they are wanted."""
+        return as_lists((await self._ask(timeout)).answer.results[0], column_names=column_names)
 
+    def text_for(self, database_id: str) -> Text:
+        """What travels; raises `ParameterError` if it was prepared for another database."""
+        if database_id != self._asker.database_id:
+            raise ParameterError(f"{self!r} was prepared for another database")
+        return self._text
 
-class Asker:
-    """Asks one query after another and keeps what was seen: what sessions and databases have in common."""
-
-    def __init__(self, router: Router, database_id: str, state: SessionState, seconds: float) -> None:
-        self._router, self._database_id, self._state, self._seconds = router, database_id, state, seconds
-        self._turn = asyncio.Lock()
-        self._waiting = 0
-
-    def prepare(self, sql: str) -> AsyncStatement:
-        """A statement, compiled when it runs."""
-        return AsyncStatement(self, sql)
-
-    async def batch(self, statements: Sequence[AsyncStatement]) -> list[Result]:
-        """Runs the statements in one transaction: all of them or, on any error, none."""
-        return await self.run(Mode.BATCH, statements)
-
-    async def run(self, mode: Mode, statements: Sequence[AsyncStatement]) -> list[Result]:
-        """The results of a query, one a statement."""
-        reply = await self._reply(mode, statements)
-        return results_of(_rows_of(reply), reply.round_trip_ms, reply.attempts)
-
-    async def ask(self, mode: Mode, statements: Sequence[AsyncStatement]) -> Answer:
-        """The answer to a query."""
-        return _rows_of(await self._reply(mode, statements))
-
-    async def _reply(self, mode: Mode, statements: Sequence[AsyncStatement]) -> Reply:
-        if len(statements) > limits.BATCH_STATEMENTS:
-            raise LimitExceeded("a batch", len(statements), limits.BATCH_STATEMENTS, "statements")
-        texts = tuple(Statement(one.sql, one.params) for one in statements)
-        query = Query(self._database_id, mode, texts, "", self._seconds)
-        return await self._in_turn(query)
-
-    async def _in_turn(self, query: Query) -> Reply:
-        """One query of a session is under way; the others wait in order."""
-        if self._waiting >= limits.WAITING_QUERIES:
-            raise Overloaded("this session's queries", limits.WAITING_QUERIES)
-        self._waiting += 1
-        try:
-            async with self._turn:
-                reply = await self._router.ask(self._state.stamp(query))
-                self._state = self._state.advance(reply.answer.bookmark)
-                return reply
-        finally:
-            self._waiting -= 1
+    async def _ask(self, timeout: float | None) -> Asked:
+        return await self._asker.ask(Mode.RUN, (self._text,), timeout)
 
 
-class AsyncSession(Asker):
-    """Queries in order: each sees what all before it saw and wrote, whichever copy answers."""
+class AsyncSession:
+    """Queries in order, on the nearest copy: each sees all that the ones before it saw and wrote.
+
+    One is under way at a time; others wait for it, in the order in which they were called. That is sequential
+    consistency: the session reads its own writes and never goes back in time, whichever copy answers. Use it on one
+    event loop.
+    """
+
+    def __init__(self, asker: SessionAsker) -> None:
+        self._asker = asker
 
     @property
     def bookmark(self) -> str:
         """The newest entry that this session has seen, to carry on elsewhere with `with_session`; "" before any."""
-        return str(self._state.bookmark) if self._state.bookmark else ""
+        seen = self._asker.state.bookmark
+        return str(seen) if seen else ""
 
     def get_bookmark(self) -> str | None:
         """`bookmark`, but None before any."""
         return self.bookmark or None
 
+    def prepare(self, sql: str) -> AsyncStatement:
+        """A statement of this session; the nearest copy compiles and runs it, and writes reach the primary."""
+        return AsyncStatement(self._asker, checked(Mode.RUN, sql))
+
+    async def batch(
+        self, statements: Iterable[AsyncStatement], *, timeout: float | None = None
+    ) -> list[Result]:
+        """Runs the statements in one transaction, in order: all of them or, on any error, none. One result each."""
+        return await _batch(self._asker, statements, timeout)
+
 
 class AsyncDatabase:
-    """One database, asked from one region. Without a session every query goes to the primary, in no order."""
+    """One database, asked from one region. Without a session every query goes to the primary, in no order.
+
+    seconds: how long a query may take unless its call says otherwise. Use it on one event loop.
+    """
 
     def __init__(
         self,
@@ -129,55 +145,50 @@ class AsyncDatabase:
         describe: Callable[[], Awaitable[DatabaseInfo]],
         seconds: float = limits.QUERY_SECONDS,
     ) -> None:
-        self.name, self.region = router.name, router.region
-        self._describe = describe
-        self._router, self._database_id, self._seconds = router, database_id, seconds
+        self.name, self.region, self.seconds = router.name, router.region, seconds
+        self._router, self._describe = router, describe
+        self._asker = PrimaryAsker(router, database_id, seconds)
+
+    def __repr__(self) -> str:
+        return f"<database {self.name} from {self.region}>"
 
     def prepare(self, sql: str) -> AsyncStatement:
-        """A statement for the primary, compiled when it runs."""
-        return AsyncStatement(self._primary(), sql)
+        """A statement for the primary, compiled when it runs; raises `Invalid` for text that SQLite cannot take."""
+        return AsyncStatement(self._asker, checked(Mode.RUN, sql))
 
-    async def batch(self, statements: Sequence[AsyncStatement]) -> list[Result]:
+    async def batch(
+        self, statements: Iterable[AsyncStatement], *, timeout: float | None = None
+    ) -> list[Result]:
         """Runs the statements on the primary in one transaction: all of them or, on any error, none."""
-        return await self._primary().batch(statements)
+        return await _batch(self._asker, statements, timeout)
 
-    async def exec(self, sql: str) -> list[Result]:
-        """Runs a text of many statements on the primary, each in a transaction of its own; stops at an error."""
-        return await self._primary().run(Mode.SCRIPT, [self.prepare(sql)])
+    async def exec(self, sql: str, *, timeout: float | None = None) -> list[Result]:
+        """Runs a text of many statements on the primary, each in a transaction of its own. One result each.
+
+        It stops at the first error, and what came before stays: then it raises `PartlyApplied`.
+        """
+        asked = await self._asker.ask(Mode.SCRIPT, (checked(Mode.SCRIPT, sql),), timeout)
+        return results_of(asked.answer, asked.round_trip_ms, asked.attempts)
 
     def with_session(self, constraint: str = FIRST_UNCONSTRAINED) -> AsyncSession:
         """A new session.
 
-        constraint: "first-unconstrained" (the nearest copy answers first), "first-primary", or a bookmark that the
-        first query must see; raises `BookmarkError` for anything else.
+        constraint: "first-unconstrained" (the nearest copy answers first; so does ""), "first-primary", or a bookmark
+        that the first query must see, from another session's `bookmark`; raises `BookmarkError` for anything else.
         """
-        return AsyncSession(self._router, self._database_id, begin(constraint), self._seconds)
+        state = begin(constraint or FIRST_UNCONSTRAINED)
+        return AsyncSession(SessionAsker(self._router, self._asker.database_id, self.seconds, state))
 
     async def info(self) -> DatabaseInfo:
         """Where the database is, and how its actors are."""
         return await self._describe()
 
-    def _primary(self) -> Asker:
-        return Asker(self._router, self._database_id, PRIMARY_ONLY, self._seconds)
 
-
-def _rows_of(reply: Reply) -> Answer:
-    if isinstance(reply.answer, Answer):
-        return reply.answer
-    raise from_failure(reply.answer)
-
-
-def _value(position: int, value: Bindable) -> Value:
-    match value:
-        case bool():
-            return int(value)
-        case int() if not -(1 << 63) <= value < 1 << 63:
-            raise ParameterError(f"parameter {position} is {value}, SQLite's integers have 64 bits")
-        case None | int() | float() | str() | bytes():
-            return value
-        case bytearray() | memoryview():
-            return bytes(value)
-        case _:
-            raise ParameterError(
-                f"parameter {position} is a {type(value).__name__}, which SQLite does not have"
-            )
+async def _batch(asker: Asker, statements: Iterable[AsyncStatement], timeout: float | None) -> list[Result]:
+    texts = tuple([one.text_for(asker.database_id) for one in statements])
+    if not texts:
+        raise ParameterError("the batch holds no statement")
+    if len(texts) > limits.BATCH_STATEMENTS:
+        raise LimitExceeded("the batch", len(texts), limits.BATCH_STATEMENTS, "statements")
+    asked = await asker.ask(Mode.BATCH, texts, timeout)
+    return results_of(asked.answer, asked.round_trip_ms, asked.attempts)

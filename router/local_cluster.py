@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-from raylite.actors.cluster import OBJECT_STORE_BYTES, ClusterFile, is_listening
+from raylite.actors.cluster import NODE_ENVIRONMENT, OBJECT_STORE_BYTES, ClusterFile, is_listening
 from raylite.policies.errors import Unreachable
 
 START_SECONDS = 60.0
@@ -37,7 +37,7 @@ def start_head(data_dir: Path) -> ClusterFile:
         f"--ray-client-server-port={ports[2]}", f"--dashboard-agent-listen-port={ports[3]}",
         f"--temp-dir={temp_dir}", f"--object-store-memory={OBJECT_STORE_BYTES}", "--disable-usage-stats",
     ]  # fmt: skip
-    environment = os.environ | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
+    environment = NODE_ENVIRONMENT | os.environ | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
     with open(data_dir / "ray.log", "wb") as log:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True

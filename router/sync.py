@@ -1,18 +1,26 @@
-"""The client API for callers without an event loop: everything runs on one background loop of this process."""
+"""The client API for callers without an event loop: everything runs on one background loop of this process.
+
+Safe from any thread. Ctrl-C ends the wait; a write that was sent by then may have taken effect.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import atexit
+import os
 import threading
-from collections.abc import Coroutine, Sequence
-from concurrent.futures import Future
-from typing import TypeVar
+from collections.abc import Callable, Coroutine, Iterable
+from concurrent.futures import CancelledError, Future
+from typing import TypeVar, overload
 
 import uvloop
 
+from raylite.policies import limits
+from raylite.policies.errors import OutcomeUnknown
 from raylite.policies.query import Value
 from raylite.policies.session import FIRST_UNCONSTRAINED
-from raylite.router.client import AsyncDatabase, AsyncSession, AsyncStatement, Bindable, DatabaseInfo
+from raylite.router.client import AsyncDatabase, AsyncSession, AsyncStatement, DatabaseInfo
+from raylite.router.parameters import Bindable, seconds_of
 from raylite.router.result import Result, Row
 
 T = TypeVar("T")
@@ -24,6 +32,7 @@ class Background:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -31,7 +40,10 @@ class Background:
         with self._lock:
             if self._loop is None:
                 self._loop = uvloop.new_event_loop()
-                threading.Thread(target=self._loop.run_forever, name="raylite", daemon=True).start()
+                self._thread = threading.Thread(
+                    target=_serve, args=(self._loop,), name="raylite", daemon=True
+                )
+                self._thread.start()
             return self._loop
 
     @property
@@ -39,64 +51,148 @@ class Background:
         """The loop if it was started."""
         return self._loop
 
-    def run(self, work: Coroutine[object, object, T]) -> T:
-        """The coroutine's result; an interrupt of the caller cancels it."""
+    def run(self, work: Coroutine[object, object, T], seconds: float | None = None) -> T:
+        """The coroutine's result; an interrupt of the caller cancels it.
+
+        Raises `OutcomeUnknown` if it is cancelled by `stop`, or has no result after `seconds` (None: it has a
+        deadline of its own).
+        """
+        if threading.current_thread() is self._thread:
+            work.close()
+            raise RuntimeError(
+                "called on raylite's own event loop, which would wait for itself: await instead"
+            )
         future: Future[T] = asyncio.run_coroutine_threadsafe(work, self.loop)
         try:
-            return future.result()
-        except KeyboardInterrupt:
+            return future.result(seconds)
+        except CancelledError:
+            raise OutcomeUnknown("this process", "it left the system while a query was under way") from None
+        except TimeoutError:
+            if future.done():
+                raise
+            raise OutcomeUnknown(
+                "this process", f"its event loop gave no answer within {seconds:g} s"
+            ) from None
+        finally:
             future.cancel()
-            raise
+
+    def stop(self) -> None:
+        """Cancels whatever runs and ends the thread; the next use starts another."""
+        with self._lock:
+            loop, thread = self._loop, self._thread
+            self._loop = self._thread = None
+        if loop is not None and thread is not None:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join(limits.CLOSE_SECONDS)
+
+    def forget(self) -> None:
+        """Starts anew in a forked child, which has the loop but not its thread."""
+        self.__init__()
+
+
+def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    """Runs the loop until it is stopped; what is under way then is cancelled."""
+    asyncio.set_event_loop(loop)
+    loop.run_forever()
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+    loop.close()
 
 
 background = Background()
+atexit.register(background.stop)
+os.register_at_fork(after_in_child=background.forget)
 
 
-class Statement:
-    """As `AsyncStatement`, without awaiting."""
+class _Waiting:
+    """What databases, sessions and statements have in common. seconds: for a query whose caller names none."""
 
-    def __init__(self, inner: AsyncStatement) -> None:
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def _wait(self, ask: Callable[[float], Coroutine[object, object, T]], timeout: float | None) -> T:
+        seconds = seconds_of(timeout, self._seconds)
+        return background.run(ask(seconds), seconds + limits.THREAD_GRACE_SECONDS)
+
+
+class Statement(_Waiting):
+    """One SQL statement of a session or, without one, of a database; it can be run any number of times.
+
+    `timeout` of its methods: seconds until an error comes instead of an answer, 30 unless given.
+    """
+
+    def __init__(self, inner: AsyncStatement, seconds: float) -> None:
+        super().__init__(seconds)
         self._inner = inner
 
-    def bind(self, *values: Bindable) -> Statement:
-        """The statement with these values for its parameters, in order; raises `ParameterError` for other types."""
-        return Statement(self._inner.bind(*values))
-
-    def all(self) -> Result:
-        """Runs it: all its rows."""
-        return background.run(self._inner.all())
-
-    def run(self) -> Result:
-        """Runs it: the same as `all`, the usual name for a statement that is run for what it does."""
-        return background.run(self._inner.run())
-
-    def first(self, column: str | None = None) -> Row | Value:
-        """Runs it: the first row, or one column of it; None without rows."""
-        return background.run(self._inner.first(column))
-
-    def raw(self, column_names: bool = False) -> list[list[Value]]:
-        """Runs it: its rows as lists, after the columns' names if they are wanted."""
-        return background.run(self._inner.raw(column_names))
+    def __repr__(self) -> str:
+        return repr(self._inner)
 
     @property
     def inner(self) -> AsyncStatement:
-        """The statement that is awaited."""
+        """The same statement for callers who await it."""
         return self._inner
 
+    @property
+    def sql(self) -> str:
+        """Its text."""
+        return self._inner.sql
 
-class Session:
-    """As `AsyncSession`, without awaiting. Safe to share between threads: queries run in the order of the calls."""
+    @property
+    def params(self) -> tuple[Value, ...]:
+        """The values bound to it."""
+        return self._inner.params
 
-    def __init__(self, inner: AsyncSession) -> None:
+    def bind(self, *values: Bindable) -> Statement:
+        """A new statement with these values for its parameters, in order; this one stays as it is.
+
+        None, bool, int, float, str and bytes-like become NULL, INTEGER (True is 1), INTEGER, REAL, TEXT and BLOB; a
+        NaN becomes NULL. Raises `ParameterError` at once for other types, integers past 64 bits and text that SQLite
+        cannot hold, `LimitExceeded` for a value over 64 MiB or more than 32,766 values; a wrong number when it runs.
+        """
+        return Statement(self._inner.bind(*values), self._seconds)
+
+    def all(self, *, timeout: float | None = None) -> Result:
+        """Runs it: all its rows, and what it did."""
+        return self._wait(lambda seconds: self._inner.all(timeout=seconds), timeout)
+
+    def run(self, *, timeout: float | None = None) -> Result:
+        """Runs it: the same as `all`, the usual name for a statement that is run for what it does."""
+        return self._wait(lambda seconds: self._inner.run(timeout=seconds), timeout)
+
+    @overload
+    def first(self, column: None = None, *, timeout: float | None = None) -> Row | None: ...
+    @overload
+    def first(self, column: str, *, timeout: float | None = None) -> Value: ...
+    def first(self, column: str | None = None, *, timeout: float | None = None) -> Row | Value:
+        """Runs it: its first row as a dict, or one column of that; None without rows.
+
+        Raises `StatementError` for a column that the result does not have; the statement has run then.
+        """
+        if column is None:
+            return self._wait(lambda seconds: self._inner.first(timeout=seconds), timeout)
+        return self._wait(lambda seconds: self._inner.first(column, timeout=seconds), timeout)
+
+    def raw(self, *, column_names: bool = False, timeout: float | None = None) -> list[list[Value]]:
+        """Runs it: each row a list, columns of one name and all; in front the columns' names if they are wanted."""
+        return self._wait(
+            lambda seconds: self._inner.raw(column_names=column_names, timeout=seconds), timeout
+        )
+
+
+class Session(_Waiting):
+    """Queries in order, on the nearest copy: each sees all that the ones before it saw and wrote.
+
+    One is under way at a time; others wait for it, in the order in which they were called, also from several threads.
+    That is sequential consistency: the session reads its own writes and never goes back in time, whichever copy
+    answers.
+    """
+
+    def __init__(self, inner: AsyncSession, seconds: float) -> None:
+        super().__init__(seconds)
         self._inner = inner
-
-    def prepare(self, sql: str) -> Statement:
-        """A statement, compiled when it runs."""
-        return Statement(self._inner.prepare(sql))
-
-    def batch(self, statements: Sequence[Statement]) -> list[Result]:
-        """Runs the statements in one transaction: all of them or, on any error, none."""
-        return background.run(self._inner.batch([one.inner for one in statements]))
 
     @property
     def bookmark(self) -> str:
@@ -107,30 +203,54 @@ class Session:
         """`bookmark`, but None before any."""
         return self._inner.get_bookmark()
 
+    def prepare(self, sql: str) -> Statement:
+        """A statement of this session; the nearest copy compiles and runs it, and writes reach the primary."""
+        return Statement(self._inner.prepare(sql), self._seconds)
 
-class Database:
-    """As `AsyncDatabase`, without awaiting."""
+    def batch(self, statements: Iterable[Statement], *, timeout: float | None = None) -> list[Result]:
+        """Runs the statements in one transaction, in order: all of them or, on any error, none. One result each."""
+        inner = [one.inner for one in statements]
+        return self._wait(lambda seconds: self._inner.batch(inner, timeout=seconds), timeout)
+
+
+class Database(_Waiting):
+    """One database, asked from one region. Without a session every query goes to the primary, in no order.
+
+    Errors are those of `raylite.Error`: after any but `OutcomeUnknown` and `PartlyApplied` nothing was applied.
+    """
 
     def __init__(self, inner: AsyncDatabase) -> None:
+        super().__init__(inner.seconds)
         self._inner = inner
         self.name, self.region = inner.name, inner.region
 
+    def __repr__(self) -> str:
+        return repr(self._inner)
+
     def prepare(self, sql: str) -> Statement:
-        """A statement for the primary, compiled when it runs."""
-        return Statement(self._inner.prepare(sql))
+        """A statement for the primary, compiled when it runs; raises `Invalid` for text that SQLite cannot take."""
+        return Statement(self._inner.prepare(sql), self._seconds)
 
-    def batch(self, statements: Sequence[Statement]) -> list[Result]:
+    def batch(self, statements: Iterable[Statement], *, timeout: float | None = None) -> list[Result]:
         """Runs the statements on the primary in one transaction: all of them or, on any error, none."""
-        return background.run(self._inner.batch([one.inner for one in statements]))
+        inner = [one.inner for one in statements]
+        return self._wait(lambda seconds: self._inner.batch(inner, timeout=seconds), timeout)
 
-    def exec(self, sql: str) -> list[Result]:
-        """Runs a text of many statements on the primary, each in a transaction of its own; stops at an error."""
-        return background.run(self._inner.exec(sql))
+    def exec(self, sql: str, *, timeout: float | None = None) -> list[Result]:
+        """Runs a text of many statements on the primary, each in a transaction of its own. One result each.
+
+        It stops at the first error, and what came before stays: then it raises `PartlyApplied`.
+        """
+        return self._wait(lambda seconds: self._inner.exec(sql, timeout=seconds), timeout)
 
     def with_session(self, constraint: str = FIRST_UNCONSTRAINED) -> Session:
-        """A new session; see `AsyncDatabase.with_session`."""
-        return Session(self._inner.with_session(constraint))
+        """A new session.
+
+        constraint: "first-unconstrained" (the nearest copy answers first; so does ""), "first-primary", or a bookmark
+        that the first query must see, from another session's `bookmark`; raises `BookmarkError` for anything else.
+        """
+        return Session(self._inner.with_session(constraint), self._seconds)
 
     def info(self) -> DatabaseInfo:
         """Where the database is, and how its actors are."""
-        return background.run(self._inner.info())
+        return background.run(self._inner.info(), limits.START_SECONDS)

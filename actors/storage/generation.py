@@ -18,7 +18,7 @@ import os
 import secrets
 import shutil
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import msgspec
 
@@ -98,7 +98,7 @@ class Directory:
         self.id = self._read_id()
 
     @classmethod
-    def claim(cls, path: Path, seconds: float) -> Directory:
+    def claim(cls, path: Path, seconds: float) -> Self:
         """The directory, made if need be; raises `Unreachable` if another holds it for `seconds`. Blocks."""
         while True:
             path.mkdir(parents=True, exist_ok=True)
@@ -111,7 +111,7 @@ class Directory:
             os.close(lock)
 
     @classmethod
-    def claim_or_fresh(cls, path: Path, seconds: float) -> Directory:
+    def claim_or_fresh(cls, path: Path, seconds: float) -> Self:
         """`claim`, or if another holds it, a new directory beside it; left-overs of that kind are removed. Blocks."""
         try:
             directory = cls.claim(path, seconds)
@@ -181,6 +181,7 @@ class Generation:
     def __init__(self, directory: Directory, path: Path, record: Record, doubt: str) -> None:
         self.directory, self.path, self.record, self.doubt = directory, path, record, doubt
         self.database = path / DATABASE
+        self._forgotten = False
 
     @classmethod
     def begin(cls, directory: Directory, database_id: str) -> Generation:
@@ -242,12 +243,15 @@ class Generation:
             self._replace(msgspec.structs.replace(self.record, certain=certain, goal=None))
 
     def forget(self) -> None:
-        """Makes the next generation begin with an empty file."""
+        """Makes the next generation begin with an empty file. Any thread may call it."""
+        self._forgotten = True
         self.directory.forget()
 
     def _replace(self, record: Record) -> None:
         self.directory.write_record(record)
         self.record = record
+        if self._forgotten:  # by another thread meanwhile
+            self.directory.forget()
 
     def _lengthen(self) -> None:
         """SQLite opens no file that is shorter than page 1 says; pages that are missing come with the goal."""

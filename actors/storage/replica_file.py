@@ -3,9 +3,8 @@
 Entries go into `-wal` and the WAL-index as soon as they arrive. To SQLite they are a transaction that is not
 committed yet, so no reader sees them; when they are confirmed, the WAL-index header is published and they are.
 
-A guard connection holds SQLite's write lock with BEGIN IMMEDIATE all the while. Without it a reader that meets the
-header between the stores of its two copies would take the lock, recover, and wipe from the index whatever waits
-beyond. The guard ends with COMMIT: ROLLBACK wipes the index beyond the header, too.
+A guard connection holds SQLite's write lock all the while. Without it a reader that meets the header between the
+stores of its two copies would take the lock, recover, and wipe from the index whatever waits beyond.
 
 While a checkpoint runs the guard is down and nothing is published, so no reader meets a torn header. Entries that wait
 beyond the header are copied to a file without a name first, and put into the new WAL after it: memory stays bounded
@@ -14,26 +13,24 @@ by one piece.
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Final
 
-import apsw
 import msgspec
 
 from raylite.actors.core.piece import Header, Pages, Piece, decode_pages
-from raylite.actors.storage.engine_apsw import Connection, connect
 from raylite.actors.storage.generation import Directory, Generation, Record
 from raylite.actors.storage.image import PAGE_SIZE
+from raylite.actors.storage.replica_guard import Guard
 from raylite.actors.storage.wal_appender import Mark, WalAppender, Written
 from raylite.actors.storage.wal_format import FRAME_BYTES, start_frame
 from raylite.actors.storage.wal_index import WalIndex
-from raylite.actors.storage.wal_medium import Direct, Medium, full_or
+from raylite.actors.storage.wal_medium import Direct, Medium
 from raylite.policies import limits
 from raylite.policies.bookmark import Bookmark
-from raylite.policies.errors import Corrupt, StorageFull
+from raylite.policies.errors import Corrupt
 
 _RETRY_BYTES: Final = limits.WAL_CHECKPOINT_BYTES // 4
 
@@ -67,8 +64,7 @@ class ReplicaFile:
         self._hidden = 0
         self._due_bytes = limits.WAL_CHECKPOINT_BYTES
         self._broken = ""
-        with _sqlite_errors(self.database):
-            self._guard = _open_guard(self.database)
+        self._guard = Guard(self.database)
         medium = medium or Direct()
         self._index = WalIndex(_beside(self.database, "shm"), medium)
         self._wal = WalAppender(_beside(self.database, "wal"), self._index, medium)
@@ -147,12 +143,15 @@ class ReplicaFile:
             return True
         self._generation.set_goal(self.published)
         with tempfile.TemporaryFile(dir=self._generation.path) as spare:
-            with self._unguarded():
-                if not self._copy_all():
-                    return False
-                self._generation.set_certain(self.published)
-                self._set_aside(spare)
-                self._truncate()
+            try:
+                with self._guard.lowered():
+                    if not self._guard.copy_wal():
+                        return False
+                    self._generation.set_certain(self.published)
+                    self._set_aside(spare)
+                    self._guard.restart_wal()
+            finally:
+                self._broken = "" if self._guard.is_up else "another client of SQLite took its write lock"
             return self._take_up(spare)
 
     def checkpoint_if_due(self) -> None:
@@ -171,8 +170,6 @@ class ReplicaFile:
         Every reader of this process must be closed before: closing our descriptor of `-shm` drops its locks.
         """
         self._broken = self._broken or "it is closed"
-        if self._guard.in_transaction:
-            self._guard.execute("COMMIT")
         self._guard.close()
         self._wal.close()
         self._index.close()
@@ -240,25 +237,6 @@ class ReplicaFile:
 
     # Checkpoints
 
-    @contextlib.contextmanager
-    def _unguarded(self) -> Generator[None]:
-        with _sqlite_errors(self.database):
-            self._guard.execute("COMMIT")
-            try:
-                yield
-            finally:
-                self._guard.execute("BEGIN IMMEDIATE")
-
-    def _copy_all(self) -> bool:
-        """Whether the whole WAL is in the database file: no reader's snapshot held it back."""
-        self._guard.execute("PRAGMA synchronous=OFF")
-        frames, copied = self._guard.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-        return frames == copied >= 0
-
-    def _truncate(self) -> None:
-        with contextlib.suppress(apsw.BusyError):  # a snapshot needs the WAL: it goes on where it is
-            self._guard.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-
     def _set_aside(self, spare: IO[bytes]) -> None:
         for held in self._held:
             if held.written:
@@ -267,10 +245,11 @@ class ReplicaFile:
 
     def _take_up(self, spare: IO[bytes]) -> bool:
         """Puts what was set aside behind the beginning of the new WAL, if there is a new one."""
-        if not self._wal.reload():
-            return False
-        waiting, self._held = self._held, []
+        waiting = self._held
         try:
+            if not self._wal.reload():
+                return False
+            self._held = []
             for held in waiting:
                 self._held.append(self._again(held, spare))
         except BaseException as error:
@@ -298,24 +277,3 @@ class ReplicaFile:
 
 def _beside(database: Path, suffix: str) -> Path:
     return database.with_name(f"{database.name}-{suffix}")
-
-
-def _open_guard(database: Path) -> Connection:
-    """A connection that holds the write lock. It reads page 1 alone, so it opens a file that is not whole yet."""
-    guard = connect(str(database), apsw.SQLITE_OPEN_READWRITE)
-    guard.set_busy_timeout(int(limits.CHECKPOINT_WAIT_SECONDS * 1000))
-    guard.execute("PRAGMA wal_autocheckpoint=0")
-    guard.execute("BEGIN IMMEDIATE")
-    return guard
-
-
-@contextlib.contextmanager
-def _sqlite_errors(database: Path) -> Generator[None]:
-    try:
-        yield
-    except apsw.FullError as error:
-        raise StorageFull(str(database), str(error)) from error
-    except OSError as error:
-        raise full_or(error, str(database)) from error
-    except apsw.Error as error:
-        raise Corrupt("a replica's copy", str(database), str(error)) from error

@@ -80,6 +80,22 @@ def check_of(connection: Connection) -> str:
     return "; ".join(str(row[0]) for row in connection.execute("PRAGMA integrity_check"))
 
 
+def race(connection: Connection, last: int) -> int:
+    """Reads until row `last` shows; how many snapshots it took. Every one must follow those before it, whole."""
+    seen = snapshots = 0
+    while seen < last:
+        connection.execute("BEGIN")
+        rows = [*connection.execute("SELECT count(*), max(k) FROM t")]
+        rows += connection.execute("SELECT count(*), max(k) FROM t INDEXED BY i WHERE x > ''")
+        connection.execute("COMMIT")
+        (count, newest), (indexed, newest_indexed) = rows
+        assert isinstance(newest, int)
+        if not count == newest == indexed == newest_indexed or newest < seen:
+            raise OSError(f"after {seen} came {rows}")
+        seen, snapshots = newest, snapshots + 1
+    return snapshots
+
+
 class Counter:
     """Ends the process just before the store of this number; 0: never."""
 
@@ -165,10 +181,10 @@ class Server:
             case "go":
                 return self._run_on()
             case _:
-                return self._read(command.op, self._connections[command.name], command.name)
+                return self._read(command.op, self._connections[command.name], command)
         return ""
 
-    def _read(self, op: str, connection: Connection, name: str) -> str:
+    def _read(self, op: str, connection: Connection, command: Command) -> str:
         match op:
             case "state":
                 return state_of(connection)
@@ -179,9 +195,11 @@ class Server:
                 connection.execute("COMMIT")
             case "check":
                 return check_of(connection)
+            case "race":
+                return str(race(connection, command.number))
             case "close":
                 connection.close()
-                del self._connections[name]
+                del self._connections[command.name]
             case _:
                 raise AssertionError(op)
         return ""

@@ -75,6 +75,7 @@ class Primary:
         self.path.write_bytes(EMPTY)
         self.epoch = epoch
         self.per_piece = 4
+        self.keeps_states = True
         self.connection = connect(str(self.path), apsw.SQLITE_OPEN_READWRITE)
         self.connection.execute("PRAGMA wal_autocheckpoint=0; PRAGMA synchronous=OFF")
         if cache_pages:
@@ -129,7 +130,8 @@ class Primary:
             database_pages=commit.database_pages,
             per_piece=self.per_piece,
         )
-        self.entries.append(msgspec.structs.replace(entry, state=_state_elsewhere(self.path)))
+        state = _state_elsewhere(self.path) if self.keeps_states else ""
+        self.entries.append(msgspec.structs.replace(entry, state=state))
         return apsw.SQLITE_OK
 
 

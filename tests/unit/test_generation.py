@@ -242,7 +242,9 @@ def test_the_file_of_another_database_is_thrown_away(directory: Directory, prima
 
 
 def test_a_forgotten_copy_begins_empty(directory: Directory, primary: Primary) -> None:
-    replayed(directory, primary).forget()
+    forgotten = replayed(directory, primary)
+    forgotten.forget()
+    forgotten.set_certain(primary.entries[0].place)
     generation = Generation.begin(directory, DATABASE)
     assert generation.certain == origin(DATABASE)
     assert generation.database.read_bytes() == EMPTY

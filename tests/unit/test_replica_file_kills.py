@@ -12,11 +12,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
-
-from raylite.policies.bookmark import Bookmark, origin
 from tests.unit.replica_process import KILLED, Numbered, Scenario, Step, state_of
 from tests.unit.replica_process import Counter as Fatal
 from tests.unit.replica_world import DATABASE, Copy, Entry, Primary, Process
+
+from raylite.policies.bookmark import Bookmark, origin
 
 EVERY = int(os.environ.get("RAYLITE_KILL_EVERY", "1"))
 """Kill at each store of this many; 1: at each."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
@@ -34,6 +34,9 @@ def process() -> Iterator[Process]:
     made = Process()
     yield made
     made.close()
+
+
+RACES = 600 * EXAMPLES
 
 
 def doomed(previous: Bookmark, pages: list[int]) -> Entry:
@@ -272,7 +275,7 @@ def same_index(copy: Copy) -> bool:
 
 def copy_elsewhere(source: Path, target: Path) -> None:
     """Copies in another process: closing a descriptor here would drop SQLite's locks."""
-    assert os.spawnlp(os.P_WAIT, "cp", "cp", str(source), str(target)) == 0
+    subprocess.run(["cp", str(source), str(target)], check=True)
 
 
 def read_elsewhere(path: Path) -> bytes:
@@ -308,3 +311,32 @@ def test_a_transaction_of_many_blocks_arrives_piece_by_piece_through_a_checkpoin
     copy.file.publish(large.place)
     copy.check(whole=True)
     assert same_index(copy)
+
+
+# Readers that never pause
+
+
+def test_readers_that_never_pause_see_one_transaction_after_another(tmp_path: Path, process: Process) -> None:
+    primary = Primary(tmp_path)
+    primary.keeps_states = False
+    primary.run("CREATE TABLE t (k INTEGER PRIMARY KEY, x); CREATE INDEX i ON t (x)")
+    for number in range(1, RACES + 1):
+        primary.run("INSERT INTO t VALUES (?, randomblob(600))", number)
+    copy = Copy(tmp_path / "replica", primary, process)
+    copy.apply(*primary.entries[:2])
+    process.send("race", copy.far(), number=RACES)
+    waiting: list[Entry] = []
+    for number, entry in enumerate(primary.entries[2:]):
+        copy.append(entry)
+        waiting.append(entry)
+        if number % 5 in (0, 3):
+            copy.file.publish(waiting[len(waiting) // 2].place)
+            del waiting[: len(waiting) // 2 + 1]
+        if number % 60 == 59:
+            copy.file.checkpoint()
+    copy.file.publish(primary.tail)
+    assert int(process.receive()) > 20
+    copy.file.checkpoint()
+    assert process.ask("check", copy.far()) == "ok"
+    copy.close()
+    primary.close()
