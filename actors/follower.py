@@ -188,6 +188,12 @@ class Follower(Service):
                 self._carry_out(database, log.tick(boottime()))
             await asyncio.sleep(TICK_SECONDS)
 
+    async def stop(self) -> None:
+        """Ends service, then the journal once all that waits is synced."""
+        await super().stop()
+        if self._commit is not None:
+            await asyncio.to_thread(self._commit.close)
+
     async def status(self) -> ActorStatus:
         """How this follower is."""
         lost = [database for database, log in self._logs.items() if log.gave_up]

@@ -207,10 +207,12 @@ class Primary(Service):
         if self._relay is not None:
             self._relay.stop()
             await self._relay.release()
+        await super().stop()
         if self._file is not None:
             await self._thread.run(self._file.close)
-        await self.close()
         await self._thread.stop(limits.QUERY_SECONDS)
+        if self._directory is not None:
+            self._directory.release()
 
     def _from_thread(self, loop: asyncio.AbstractEventLoop) -> Callable[[Sequence[Made]], None]:
         """Takes pieces on the database's thread to the loop, no faster than they are confirmed.

@@ -50,6 +50,7 @@ class Replica(Service):
         self._writer = DatabaseThread(f"{config.database} apply")
         self._reader = DatabaseThread(f"{config.database} read")
         self._log = core.ReplicaLog(config.database_id, origin(config.database_id))
+        self._directory: Directory | None = None
         self._file: ReplicaFile | None = None
         self._engine: Engine | None = None
         self._shown = self._log.published
@@ -120,7 +121,7 @@ class Replica(Service):
 
     async def _start(self) -> None:
         config = self.config
-        directory = await asyncio.to_thread(
+        directory = self._directory = await asyncio.to_thread(
             Directory.claim_or_fresh, Path(config.directory), limits.LEASE_SECONDS
         )
         self._file = await self._writer.run(partial(ReplicaFile.open, directory, config.database_id))
@@ -206,6 +207,18 @@ class Replica(Service):
             if self._heard_at is not None and boottime() - self._heard_at > 2 * limits.LEASE_SECONDS:
                 self._heard_at = boottime()
                 await self.around.report_missing(self.config.database)
+
+    async def stop(self) -> None:
+        """Ends service, then closes the copy."""
+        await super().stop()
+        if self._engine is not None:
+            await self._reader.run(self._engine.close)
+        if self._file is not None:
+            await self._writer.run(self._file.close)
+        await self._reader.stop(limits.QUERY_SECONDS)
+        await self._writer.stop(limits.QUERY_SECONDS)
+        if self._directory is not None:
+            self._directory.release()
 
     async def check(self) -> CopyCheck:
         """This copy, read whole; raises `Unreachable` before it can serve."""

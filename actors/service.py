@@ -126,8 +126,8 @@ class Service:
         task.add_done_callback(self._finished)
         return task
 
-    async def close(self) -> None:
-        """Ends what runs in the background, then the server."""
+    async def stop(self) -> None:
+        """Ends what runs in the background, then the server. Subclasses close their files after that."""
         for task in (*self._tasks,):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -50,8 +50,6 @@ class Gate(Generic[T]):
 
     def confirmed(self, sequence: int) -> list[T]:
         """The waiters that may leave now that everything up to `sequence` is confirmed, in order."""
-        if self.error is not None:
-            return []
         self.mark = max(self.mark, sequence)
         released: list[T] = []
         while self._heap and self._heap[0][0] <= self.mark:

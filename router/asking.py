@@ -27,15 +27,15 @@ class Asked(msgspec.Struct, frozen=True):
 
 
 class Asker(Protocol):
-    """Runs queries on one database. seconds: how long one may take unless its caller says otherwise."""
+    """Runs queries on one database."""
 
     @property
     def database_id(self) -> str:
         """The database."""
         ...
 
-    async def ask(self, mode: Mode, statements: tuple[Statement, ...], timeout: float | None) -> Asked:
-        """The answer; raises the query's error."""
+    async def ask(self, mode: Mode, statements: tuple[Statement, ...], seconds: float | None) -> Asked:
+        """The answer within `seconds`, or within this asker's own time if None; raises the query's error."""
         ...
 
 
@@ -45,10 +45,10 @@ class PrimaryAsker:
     def __init__(self, router: Router, database_id: str, seconds: float) -> None:
         self._router, self.database_id, self._seconds = router, database_id, seconds
 
-    async def ask(self, mode: Mode, statements: tuple[Statement, ...], timeout: float | None) -> Asked:
+    async def ask(self, mode: Mode, statements: tuple[Statement, ...], seconds: float | None) -> Asked:
         """The answer; raises the query's error. Cancelled, a write may still take effect."""
-        seconds = seconds_of(timeout, self._seconds)
-        query = PRIMARY_ONLY.stamp(Query(self.database_id, mode, statements, "", seconds))
+        given = seconds_of(seconds, self._seconds)
+        query = PRIMARY_ONLY.stamp(Query(self.database_id, mode, statements, "", given))
         return _asked(await self._router.ask(query))
 
 
@@ -66,13 +66,13 @@ class SessionAsker:
         self._waiting = 0
         self._task: asyncio.Task[Reply] | None = None
 
-    async def ask(self, mode: Mode, statements: tuple[Statement, ...], timeout: float | None) -> Asked:
+    async def ask(self, mode: Mode, statements: tuple[Statement, ...], seconds: float | None) -> Asked:
         """The answer; raises the query's error.
 
         Cancelled before its turn, a query does not run. Cancelled later it goes on, and the session's next query
         waits for its end.
         """
-        deadline = asyncio.get_running_loop().time() + seconds_of(timeout, self._seconds)
+        deadline = asyncio.get_running_loop().time() + seconds_of(seconds, self._seconds)
         await self._wait_for_turn(deadline)
         work = self._ask(Query(self.database_id, mode, statements, "", 0.0), deadline)
         return _asked(await asyncio.shield(self._under_way(work)))

@@ -4,6 +4,8 @@ Every query has a deadline. Errors are those of `raylite.Error`: after any but `
 nothing was applied. A cancelled write may have taken effect, as after `OutcomeUnknown`.
 """
 
+# ruff: noqa: ASYNC109 - the name that users know; `asyncio.timeout` outside would cancel, and so lose the outcome
+
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
@@ -96,8 +98,8 @@ class AsyncStatement:
             raise ParameterError(f"{self!r} was prepared for another database")
         return self._text
 
-    async def _ask(self, timeout: float | None) -> Asked:
-        return await self._asker.ask(Mode.RUN, (self._text,), timeout)
+    async def _ask(self, seconds: float | None) -> Asked:
+        return await self._asker.ask(Mode.RUN, (self._text,), seconds)
 
 
 class AsyncSession:
@@ -184,11 +186,11 @@ class AsyncDatabase:
         return await self._describe()
 
 
-async def _batch(asker: Asker, statements: Iterable[AsyncStatement], timeout: float | None) -> list[Result]:
+async def _batch(asker: Asker, statements: Iterable[AsyncStatement], seconds: float | None) -> list[Result]:
     texts = tuple([one.text_for(asker.database_id) for one in statements])
     if not texts:
         raise ParameterError("the batch holds no statement")
     if len(texts) > limits.BATCH_STATEMENTS:
         raise LimitExceeded("the batch", len(texts), limits.BATCH_STATEMENTS, "statements")
-    asked = await asker.ask(Mode.BATCH, texts, timeout)
+    asked = await asker.ask(Mode.BATCH, texts, seconds)
     return results_of(asked.answer, asked.round_trip_ms, asked.attempts)

@@ -134,13 +134,17 @@ class Errand:
         except Unavailable as error:
             self._last = error
         else:
-            if route.database_id == self._query.database:
-                self._route = route
-            elif self._goes_on(error := DatabaseNotFound(self._name), others=False):
-                self._last = error
-            else:
-                raise error
+            self._take(route)
         return self._route
+
+    def _take(self, route: Route) -> None:
+        """Keeps the route, unless it leads to another database of that name."""
+        if route.database_id == self._query.database:
+            self._route = route
+            return
+        self._last = DatabaseNotFound(self._name)
+        if not self._goes_on(self._last, others=False):
+            raise self._last
 
     def _ask(self, actor: str) -> _Attempt:
         if self._route is not None and actor == self._route.primary:
@@ -185,8 +189,10 @@ class Errand:
         ended, _ = await asyncio.wait(self._pending, timeout=moment, return_when=asyncio.FIRST_COMPLETED)
         for attempt in ended:
             del self._pending[attempt]
-        answers = [self._judge(attempt, others=others) for attempt in ended]
-        return next((one for one in answers if one is not None), None)
+            answer = self._judge(attempt, others=others)
+            if answer is not None:
+                return answer
+        return None
 
     def _judge(self, attempt: _Attempt, *, others: bool) -> Answer | Failure | None:
         """What an ended attempt means: the answer; None to go on; raises what the caller must know."""
@@ -234,13 +240,13 @@ class Errand:
 
     async def _abandon(self) -> None:
         """Ends whatever is still under way: reads that somebody else answered, or the waits of a cancelled caller."""
-        tasks: list[asyncio.Task[Answer | Failure] | asyncio.Task[None]] = [*self._pending]
         if self._report is not None:
-            tasks.append(self._report)
-        if tasks:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            self._report.cancel()
+            await asyncio.gather(self._report, return_exceptions=True)
+        if self._pending:
+            for attempt in self._pending:
+                attempt.cancel()
+            await asyncio.gather(*self._pending, return_exceptions=True)
 
 
 def _reason(error: Error) -> str:

@@ -13,7 +13,7 @@ Bindable = None | bool | int | float | str | bytes | bytearray | memoryview
 """What `bind` takes. SQLite has no booleans: True and False become 1 and 0."""
 
 
-def values(given: Sequence[object]) -> tuple[Value, ...]:
+def values(given: Sequence[Bindable]) -> tuple[Value, ...]:
     """The values as they travel; raises `ParameterError` for a type that SQLite does not have."""
     return tuple([_value(position, one) for position, one in enumerate(given, 1)])
 
@@ -38,7 +38,7 @@ def seconds_of(timeout: object, default: float) -> float:
     return float(timeout)
 
 
-def _value(position: int, value: object) -> Value:
+def _value(position: int, value: Bindable) -> Value:
     match value:
         case None:
             return None

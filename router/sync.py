@@ -33,6 +33,8 @@ class Background:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        os.register_at_fork(after_in_child=self._forget)
+        atexit.register(self.stop)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -85,9 +87,10 @@ class Background:
             loop.call_soon_threadsafe(loop.stop)
             thread.join(limits.CLOSE_SECONDS)
 
-    def forget(self) -> None:
-        """Starts anew in a forked child, which has the loop but not its thread."""
-        self.__init__()
+    def _forget(self) -> None:
+        """Begins anew in a forked child, which has the loop but not its thread."""
+        self._lock = threading.Lock()
+        self._loop = self._thread = None
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:
@@ -102,8 +105,6 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
 
 
 background = Background()
-atexit.register(background.stop)
-os.register_at_fork(after_in_child=background.forget)
 
 
 class _Waiting:

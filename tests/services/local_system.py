@@ -94,9 +94,11 @@ class LocalSystem:
         return replica
 
     async def query(
-        self, actor: str, sql: str, *params: Value, bookmark: str = "", mode: Mode = Mode.RUN, seconds: float = 10.0
-    ) -> Answer:
-        query = Query(self.database_id, mode, (Statement(sql, params),), bookmark, seconds)
+        self, actor: str, sql: str, *params: Value, bookmark: str = "", mode: Mode = Mode.RUN,
+        seconds: float = 10.0, more: tuple[str, ...] = (),
+    ) -> Answer:  # fmt: skip
+        statements = (Statement(sql, params), *map(Statement, more))
+        query = Query(self.database_id, mode, statements, bookmark, seconds)
         answer = await self._ask(actor, query)
         if isinstance(answer, Failure):
             raise from_failure(answer)
@@ -121,12 +123,24 @@ class LocalSystem:
         if held is None or not held.is_open:
             identity = Identity("driver", "enam", self.settings.key)
             endpoint = await self.around.endpoint(actor)
-            held = self._connections[actor] = await connect(identity, endpoint, lambda connection, payload: None)
+            held = self._connections[actor] = await connect(
+                identity, endpoint, lambda connection, payload: None
+            )
         return held
+
+    def forget_connections(self) -> None:
+        """Dial anew whoever has a name now."""
+        for connection in self._connections.values():
+            connection.close()
+        self._connections.clear()
+
+    async def end(self, name: str) -> None:
+        """Stop one service; its name is free then."""
+        await self.around.services.pop(name).stop()
 
     async def stop(self) -> None:
         for connection in self._connections.values():
             await connection.stop()
         for service in reversed(list(self.around.services.values())):
-            await service.shut()
+            await service.stop()
         assert not self.around.crashes, self.around.crashes

@@ -95,6 +95,16 @@ def test_among_many_nodes_all_zones_and_regions_are_used() -> None:
     assert _spread(chosen) == (5, 5, 3)
 
 
+def test_another_node_counts_more_than_an_even_spread_over_zones() -> None:
+    sites = _sites(*["enam/a/1"] * 3, *(f"enam/b/{n}" for n in range(4)))
+    assert _spread(_chosen(sites)) == (5, 2, 1)
+
+
+def test_another_zone_counts_more_than_an_even_spread_over_regions() -> None:
+    sites = _sites(*(f"enam/{zone}/1" for zone in "abcd"), "weur/a/1", "weur/a/2")
+    assert _spread(_chosen(sites)) == (5, 5, 2)
+
+
 def test_equal_choices_go_to_the_region_nearest_to_the_primary() -> None:
     sites = _sites(*(f"{region}/{n}/x" for region in ("apac", "weur", "enam") for n in range(3)))
     assert Counter(site.region for site in _chosen(sites, near="enam")) == {"enam": 2, "weur": 2, "apac": 1}
