@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import ray
 
 from raylite.actors import handles
 from raylite.actors.core import messages as m
@@ -21,9 +20,8 @@ from raylite.policies.errors import Unreachable
 from raylite.policies.placement import Site
 from raylite.policies.quorum import Member, Members
 from raylite.policies.regions import Regions
-from raylite.policies.system import NAMESPACE, ROUTING, Settings, SystemRecord, follower_name
+from raylite.policies.system import ROUTING, Settings, SystemRecord, follower_name
 
-DEFAULT_REGIONS = ("enam", "weur", "apac")
 OBJECT_STORE_BYTES = 80_000_000
 NODE_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -83,9 +81,7 @@ def start_ray(address: str) -> None:
         os.environ.setdefault(name, value)
     options: dict[str, Any] = {"object_store_memory": OBJECT_STORE_BYTES} if address == "local" else {}
     try:
-        ray.init(
-            address=address, namespace=NAMESPACE, log_to_driver=False, configure_logging=False, **options
-        )
+        handles.connect(address, options)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise Unreachable(f"the Ray cluster at {address}", str(error).splitlines()[0]) from error
 
@@ -101,16 +97,15 @@ def join(cluster: ClusterFile) -> None:
 
 def leave() -> None:
     """Disconnects this process from Ray; an embedded node ends with it."""
-    ray.shutdown()
+    handles.disconnect()
 
 
 def running_settings() -> Settings | None:
     """The settings of the system in the cluster that this process is connected to, None if there is none."""
-    try:
-        routing = ray.get_actor(ROUTING, namespace=NAMESPACE)
-    except ValueError:
+    routing = handles.find(ROUTING)
+    if routing is None:
         return None
-    found: list[Settings] = wait_for([routing.settings.remote()], "the routing actor")
+    found: list[Settings] = handles.wait_for([routing.settings.remote()], "the routing actor")
     return found[0]
 
 
@@ -129,11 +124,11 @@ def start_system(
     followers = place_followers(nodes, virtual)
     started = [handles.start_follower(one, settings) for one in followers]
     routing = handles.start_routing(settings)
-    wait_for([actor.endpoint.remote() for actor in started], "durability followers")
+    handles.wait_for([actor.endpoint.remote() for actor in started], "durability followers")
     members = directory.registry_members() or found_registry(directory, record, started, followers)
     names = tuple(virtual) or tuple(dict.fromkeys(node.region for node in nodes))
     registry = handles.start_registry(record.registry_id, members, settings, followers, names)
-    wait_for([registry.ready.remote(), routing.settings.remote()], "the registry")
+    handles.wait_for([registry.ready.remote(), routing.settings.remote()], "the registry")
     return settings
 
 
@@ -156,16 +151,7 @@ def found_registry(
 
 def _ask_all(actors: Sequence[Any], messages: Sequence[m.Join | m.Found]) -> list[object]:
     calls = [actor.ask.remote(encode_payload(one)) for actor, one in zip(actors, messages, strict=True)]
-    return [decode_payload(answer) for answer in wait_for(calls, "durability followers")]
-
-
-def wait_for(calls: Sequence[Any], what: str) -> list[Any]:
-    """The results of these calls; raises `Unreachable` if they take longer than an actor's start may."""
-    try:
-        answers: list[Any] = ray.get(list(calls), timeout=limits.START_SECONDS)
-    except ray.exceptions.GetTimeoutError as error:
-        raise Unreachable(what, f"no answer within {limits.START_SECONDS:g} s of their start") from error
-    return answers
+    return [decode_payload(answer) for answer in handles.wait_for(calls, "durability followers")]
 
 
 class NodeInfo(msgspec.Struct, frozen=True):

@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Awaitable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 from raylite.actors.core import follower as core
 from raylite.actors.core import messages as m
@@ -90,10 +91,7 @@ class Follower(Service):
         for effect in effects:
             match effect:
                 case core.Reply(to, message):
-                    assert isinstance(to, asyncio.Future), (
-                        "a reply's address is the future that its request awaits"
-                    )
-                    replies.append((to, message))
+                    replies.append((cast(Reply, to), message))
                 case core.Load():
                     self.hold(self._load(database, effect))
                 case _:
@@ -149,9 +147,7 @@ class Follower(Service):
         settled: Reply = asyncio.get_running_loop().create_future()
         self._submit(database, (), [(settled, m.Released(database))])
         await settled
-        assert isinstance(effect.to, asyncio.Future), (
-            "a reply's address is the future that its request awaits"
-        )
+        reply = cast(Reply, effect.to)
         assert self._journal is not None, "requests are taken once the journal is open"
         locations = self._locations(database, effect)
         try:
@@ -159,8 +155,8 @@ class Follower(Service):
         except Corrupt as error:
             self.around.crash(error)
             return
-        if not effect.to.done():
-            effect.to.set_result(m.Pieces(database, effect.after, pieces, effect.tail, effect.confirmed))
+        if not reply.done():
+            reply.set_result(m.Pieces(database, effect.after, pieces, effect.tail, effect.confirmed))
 
     def _locations(self, database: str, effect: core.Load) -> list[Location]:
         """Where the wanted pieces are, up to the first that was cut away meanwhile."""

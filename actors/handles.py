@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import ray
+import ray as _ray
 from ray import _raylet
-from ray.exceptions import RayActorError, RayError
+from ray.exceptions import GetTimeoutError, RayActorError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raylite.actors.follower import Follower
@@ -39,7 +39,7 @@ from raylite.policies.system import (
     replica_name,
 )  # fmt: skip
 
-_ray: Any = ray  # Ray leaves parts of its API untyped
+ray: Any = _ray  # Ray leaves parts of its API untyped
 REGION_LABEL = "ray.io/availability-region"
 
 _OPTIONS: dict[str, Any] = {
@@ -52,6 +52,42 @@ _OPTIONS: dict[str, Any] = {
     "max_concurrency": 1000,
 }
 """Of every actor: found by name, alive beyond its driver, restarted by Ray; no call is repeated by itself."""
+
+
+def connect(address: str, options: dict[str, Any]) -> None:
+    """Starts a Ray node here ("local") or joins the one at `address`; raises what Ray raises."""
+    ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, configure_logging=False, **options)
+
+
+def is_connected() -> bool:
+    """Whether this process is connected to Ray, by whomever."""
+    return bool(ray.is_initialized())
+
+
+def disconnect() -> None:
+    """Leaves Ray; a node that was started here ends with it."""
+    ray.shutdown()
+
+
+def address() -> str:
+    """Where others can join the cluster that this process is connected to."""
+    return str(ray.get_runtime_context().gcs_address)
+
+
+def find(actor: str) -> Any:
+    """The actor of this name, None if there is none."""
+    try:
+        return ray.get_actor(actor, namespace=NAMESPACE)
+    except ValueError:
+        return None
+
+
+def wait_for(calls: Sequence[Any], what: str) -> list[Any]:
+    """The results of these calls; raises `Unreachable` if they take longer than an actor's start may."""
+    try:
+        return list(ray.get(list(calls), timeout=limits.START_SECONDS))
+    except GetTimeoutError as error:
+        raise Unreachable(what, f"no answer within {limits.START_SECONDS:g} s of their start") from error
 
 
 async def call(actor: str, method: str, *arguments: object, seconds: float = limits.CALL_SECONDS) -> Any:
@@ -93,13 +129,13 @@ async def ask(actor: str, query: Query, seconds: float) -> Answer | Failure:
 
 def live_nodes() -> list[tuple[str, str]]:
     """(node id, its region's label or "") of the nodes that are alive."""
-    nodes: list[dict[str, Any]] = _ray.nodes()
+    nodes: list[dict[str, Any]] = ray.nodes()
     return [(one["NodeID"], one.get("Labels", {}).get(REGION_LABEL, "")) for one in nodes if one["Alive"]]
 
 
 def own_region_label() -> str:
     """The region label of this process' node, "" if it has none."""
-    labels: dict[str, str] = _ray.get_runtime_context().get_node_labels()
+    labels: dict[str, str] = ray.get_runtime_context().get_node_labels()
     return labels.get(REGION_LABEL, "")
 
 
@@ -129,7 +165,7 @@ class RaySurroundings:
 
     def host(self) -> str:
         """The address of this node that other nodes reach."""
-        address: str = _ray.util.get_node_ip_address()
+        address: str = ray.util.get_node_ip_address()
         return address
 
     async def report_missing(self, database: str) -> None:
@@ -143,7 +179,7 @@ class RaySurroundings:
 
     def exit(self) -> None:
         """What `leave` comes to, inside the actor's own method."""
-        _ray.actor.exit_actor()
+        ray.actor.exit_actor()
 
     def crash(self, error: BaseException) -> None:
         """End this process at once, with the error in its log; Ray restarts it."""

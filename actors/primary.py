@@ -127,11 +127,13 @@ class Primary(Service):
             raise NotPrimary(self.config.database, relay.core.epoch if relay else 0)
         deadline = boottime() + min(query.seconds, limits.QUERY_SECONDS)
         relay.core.admit(Bookmark.parse(query.bookmark) if query.bookmark else None, boottime())
-        await self._wait_for_room(deadline)
-        relay.core.admit(None, boottime())
-        ran = await self._thread.run(partial(file.run, query, deadline - boottime()))
-        self._wal_bytes = ran.wal_bytes
-        return self._answer(ran, await self._gate(relay, ran, deadline))
+        try:
+            await self._wait_for_room(deadline)
+            ran = await self._thread.run(partial(file.run, query, deadline - boottime()))
+            self._wal_bytes = ran.wal_bytes
+            return self._answer(ran, await self._gate(relay, ran, deadline))
+        finally:
+            relay.core.dismissed()
 
     async def _gate(self, relay: Relay, ran: Ran, deadline: float) -> Bookmark:
         """Waits until all that this query may have seen is confirmed; returns its bookmark."""

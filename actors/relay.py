@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, cast
 
 from raylite.actors.core import leader as lead
 from raylite.actors.core import messages as m
@@ -268,8 +268,7 @@ class Relay:
 
 
 def _settle(effect: core.Respond) -> None:
-    future = effect.token
-    assert isinstance(future, asyncio.Future), "a response's token is the future that its query awaits"
+    future = cast("asyncio.Future[Bookmark]", effect.token)
     if future.done():
         return
     if effect.error is None:

@@ -124,12 +124,13 @@ class Replica(Service):
         directory = self._directory = await asyncio.to_thread(
             Directory.claim_or_fresh, Path(config.directory), limits.LEASE_SECONDS
         )
-        self._file = await self._writer.run(partial(ReplicaFile.open, directory, config.database_id))
-        record = self._file.record
+        file = await self._writer.run(partial(ReplicaFile.open, directory, config.database_id))
+        self._file = file
+        record = file.record
         self._goal = record.goal
         self._shown = record.certain
         self._log = core.ReplicaLog(config.database_id, record.certain)
-        self._engine = await self._reader.run(partial(Engine.reader, str(self._file.database)))
+        self._engine = await self._reader.run(partial(Engine.reader, str(file.database)))
         self._primary = Link(
             self,
             primary_name(config.database),

@@ -68,7 +68,7 @@ SEGMENT_BYTES = 64 << 20
 JOURNAL_BATCH_BYTES = 8 << 20
 """Records that one write and one sync of a follower's journal take together; one submission always may."""
 JOURNAL_QUEUE_BYTES = 64 << 20
-"""Records that wait for a follower's journal."""
+"""Records that wait for a follower's journal; beyond this a follower takes no request that writes."""
 JOURNAL_ZERO_BYTES = 256 << 10
 """Written as zeros ahead of the journal's end: overwriting syncs in about half the time of filling new blocks."""
 JOURNAL_IDLE_SECONDS = 0.01

@@ -33,6 +33,8 @@ def region_name(text: str) -> str:
     if not 0 < len(text) <= REGION_CHARACTERS:
         raise InvalidName(text[:80], f"a region's name has 1 to {REGION_CHARACTERS} characters")
     if _REGION.fullmatch(text) is None:
-        rule = "a region's name has letters a-z, digits, '-', '_' and '.', with a letter or digit at both ends"
+        rule = (
+            "a region's name has letters a-z, digits, '-', '_' and '.', with a letter or digit at both ends"
+        )
         raise InvalidName(text, rule)
     return text

@@ -9,14 +9,13 @@ from pathlib import Path
 from weakref import WeakKeyDictionary
 
 import cloudpickle
-import ray
 
 from raylite.actors import cluster, handles
 from raylite.actors.founding import DataDirectory
 from raylite.policies import limits
 from raylite.policies.catalogue import DatabaseEntry
 from raylite.policies.errors import DatabaseExists, DatabaseNotFound, Unreachable
-from raylite.policies.regions import Given, Regions, parse
+from raylite.policies.regions import DEFAULT, Given, Regions, parse
 from raylite.policies.routing import RoutingPolicy
 from raylite.policies.system import REGISTRY, ROUTING, Settings
 from raylite.router.client import AsyncDatabase
@@ -56,7 +55,7 @@ def init(
         if _process.settings is not None:
             return
         path = cluster.data_directory(data_dir)
-        names, places = parse(regions if regions is not None else cluster.DEFAULT_REGIONS)
+        names, places = parse(regions if regions is not None else DEFAULT)
         embedded = _enter_ray(address, path)
         try:
             virtual = names if embedded or regions is not None else ()
@@ -170,7 +169,7 @@ def _settings() -> Settings:
 
 def _enter_ray(address: str | None, path: Path) -> bool:
     """Connects this process to Ray; whether that meant to start an embedded node."""
-    if ray.is_initialized():
+    if handles.is_connected():
         return False
     _process.started_ray = True
     address = address or os.environ.get("RAY_ADDRESS")
@@ -192,6 +191,6 @@ def _start(path: Path, virtual: tuple[str, ...], places: Regions, *, wan: bool) 
     path.mkdir(parents=True, exist_ok=True)
     settings = cluster.start_system(directory, virtual, places, wan=wan)
     if _process.owned is not None:
-        address = ray.get_runtime_context().gcs_address
+        address = handles.address()
         cluster.write_cluster_file(path, cluster.ClusterFile(address, handles.cluster_token(), ()))
     return settings

@@ -13,7 +13,6 @@ from raylite.router import cli_output as output
 from raylite.router.cli_session import CliSession
 from raylite.router.demo import run as run_demo
 
-
 FAILED = 1
 REFUSED = 3
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from raylite.actors import cluster
 from raylite.actors.founding import DataDirectory
-from raylite.policies.regions import Regions, parse
+from raylite.policies.regions import DEFAULT, Regions, parse
 from raylite.router import local_cluster
 from raylite.router.progress import steps
 
@@ -19,7 +19,7 @@ def up(data_dir: Path | None, regions: str, *, wan: bool) -> dict[str, object]:
     recorded = cluster.read_cluster_file(path)
     if recorded is not None and cluster.is_listening(recorded.address):
         return {"address": recorded.address, "data": str(path), "started": False}
-    names, places = parse(regions.split(",") if regions else cluster.DEFAULT_REGIONS)
+    names, places = parse(regions.split(",") if regions else DEFAULT)
     with steps("Starting raylite") as step:
         existing = os.environ.get("RAY_ADDRESS")
         step("a Ray head node" if existing is None else f"joining {existing}")

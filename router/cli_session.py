@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,7 +34,7 @@ class CliSession:
 
     @classmethod
     @contextmanager
-    def joined(cls, data_dir: Path | None) -> Iterator[CliSession]:
+    def joined(cls, data_dir: Path | None) -> Generator[CliSession]:
         """Joins the system that runs for this directory; raises `Unreachable` if none does."""
         with steps("Joining raylite"):
             api.join_running(data_dir)

@@ -211,7 +211,7 @@ class FollowerLog:
     def _append(self, message: m.Append, to: object, now: float) -> list[Effect]:
         if message.epoch < self.promised:
             return [Reply(to, m.Refused(self.database, message.number, self.promised))]
-        pieces = describe_all(message.previous, message.pieces)
+        pieces = self._describe(message)
         if pieces and pieces[-1].place != message.place:
             raise Corrupt("an append", str(message.place), f"its pieces end at {pieces[-1].place}")
         effects: list[Effect] = []
@@ -230,6 +230,9 @@ class FollowerLog:
         effects += self._confirm(message)
         place = self._acknowledged(message)
         return [*effects, Reply(to, m.Appended(self.database, message.number, message.epoch, place))]
+
+    def _describe(self, message: m.Append) -> list[Piece]:
+        return describe_all(message.previous, message.pieces)
 
     def _raise_promise(self, epoch: int) -> list[Effect]:
         self.promised = epoch

@@ -78,6 +78,17 @@ class Propose(msgspec.Struct, frozen=True):
 Effect = Ship | Forward | Fetch | Confirmed | Fenced | Diverge | Propose
 
 
+class Bounds(msgspec.Struct, frozen=True):
+    """How much a leader keeps in its window, sends in one message, and has on its way to one peer; in bytes."""
+
+    window_bytes: int = limits.WINDOW_BYTES
+    append_bytes: int = limits.APPEND_BYTES
+    inflight_bytes: int = limits.PEER_INFLIGHT_BYTES
+
+
+DEFAULT_BOUNDS = Bounds()
+
+
 def peer_of(member: Member) -> str:
     """The peer id of a follower: an incarnation is made once, so no two logs share it."""
     return f"{member.follower}/{member.incarnation}"
@@ -90,8 +101,9 @@ class Leader:
     entry of the own epoch on; `confirmed` is the place of a whole entry and never falls.
     """
 
-    def __init__(self, database: str, adopted: Adopted, now: float) -> None:
+    def __init__(self, database: str, adopted: Adopted, now: float, bounds: Bounds = DEFAULT_BOUNDS) -> None:
         self.database, self.epoch = database, adopted.epoch
+        self._bounds = bounds
         self.members = adopted.members
         self.window = Window(adopted.tail)
         self.confirmed = adopted.confirmed
@@ -124,7 +136,7 @@ class Leader:
 
     def follow(self, replica: str, confirmed: Bookmark, now: float) -> list[Effect]:
         """A replica's connection is there, and it holds the log up to `confirmed`."""
-        peer = self.peers[replica] = Peer(replica, None, confirmed, now)
+        peer = self.peers[replica] = self._make_peer(replica, None, confirmed, now)
         ordinal = self.window.find(confirmed)
         if ordinal is not None:
             peer.stream_from(ordinal, confirmed)
@@ -214,7 +226,9 @@ class Leader:
     def agreeing(self) -> list[Member]:
         """The followers whose logs hold this leader's up to where its window begins."""
         first = self.window.first
-        return [peer.member for peer in self.peers.values() if peer.member is not None and peer.acked >= first]
+        return [
+            peer.member for peer in self.peers.values() if peer.member is not None and peer.acked >= first
+        ]
 
     @property
     def unconfirmed(self) -> int:
@@ -260,8 +274,11 @@ class Leader:
             del self.peers[peer_id]
 
     def _add_follower(self, member: Member, now: float) -> None:
-        peer = Peer(peer_of(member), member, self.window.start, now)
+        peer = self._make_peer(peer_of(member), member, self.window.start, now)
         self.peers[peer.id] = peer
+
+    def _make_peer(self, peer_id: str, member: Member | None, place: Bookmark, now: float) -> Peer:
+        return Peer(peer_id, member, place, now)
 
     # Answers
 
@@ -337,13 +354,13 @@ class Leader:
 
     def _pump(self, peer: Peer, now: float) -> list[Effect]:
         effects: list[Effect] = []
-        while peer.has_room and peer.next < self.window.end:
+        while peer.has_room(self._bounds.inflight_bytes) and peer.next < self.window.end:
             effects.append(self._ship(peer, self._batch_end(peer.next), now))
         return effects
 
     def _shrink_window(self, now: float) -> list[Effect]:
         """Forget what is confirmed beyond the bound; whoever was to get it from here reads it from a follower."""
-        self.window.shrink(limits.WINDOW_BYTES, self._confirmed_ordinal)
+        self.window.shrink(self._bounds.window_bytes, self._confirmed_ordinal)
         behind = [
             peer
             for peer in self.peers.values()
@@ -353,7 +370,7 @@ class Leader:
 
     def _batch_end(self, first: int) -> int:
         end, size = first + 1, self.window.piece(first).size
-        while end < self.window.end and size + self.window.piece(end).size <= limits.APPEND_BYTES:
+        while end < self.window.end and size + self.window.piece(end).size <= self._bounds.append_bytes:
             size += self.window.piece(end).size
             end += 1
         return end

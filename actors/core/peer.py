@@ -6,7 +6,7 @@ import enum
 from collections import deque
 
 from raylite.policies.bookmark import Bookmark
-from raylite.policies.limits import HEARTBEAT_SECONDS, PEER_INFLIGHT_BYTES, RETRY_SECONDS
+from raylite.policies.limits import HEARTBEAT_SECONDS, RETRY_SECONDS
 from raylite.policies.quorum import Member
 
 
@@ -56,10 +56,9 @@ class Peer:
         """A replica that should hear of a confirmation at once."""
         return self.member is None and self.state is State.STREAMING
 
-    @property
-    def has_room(self) -> bool:
-        """Whether more may be on its way; one piece always may."""
-        return self.state is State.STREAMING and self._inflight_bytes < PEER_INFLIGHT_BYTES
+    def has_room(self, inflight_bytes: int) -> bool:
+        """Whether more may be on its way, of which so many bytes may be; one piece always may."""
+        return self.state is State.STREAMING and self._inflight_bytes < inflight_bytes
 
     def expects(self, number: int) -> bool:
         """Whether an answer to this message is to what was sent since the newest probe."""

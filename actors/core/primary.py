@@ -21,7 +21,7 @@ from raylite.policies import limits
 from raylite.policies.bookmark import Bookmark
 from raylite.policies.errors import Error, NoQuorum, NotPrimary, OutcomeUnknown, Overloaded, Unavailable
 from raylite.policies.gate import Gate
-from raylite.policies.quorum import Members
+from raylite.policies.quorum import Member, Members
 
 
 class Phase(enum.Enum):
@@ -69,15 +69,26 @@ Effect = lead.Effect | take.Ask | Begin | Replay | Respond
 class PrimaryCore:
     """One process' attempt to be the primary of one database."""
 
-    def __init__(self, database: str, name: str, members: Members, directory: str, *, jitter: float) -> None:
+    def __init__(
+        self,
+        database: str,
+        name: str,
+        members: Members,
+        directory: str,
+        *,
+        jitter: float,
+        bounds: lead.Bounds = lead.DEFAULT_BOUNDS,
+    ) -> None:
         self.database, self.name, self.directory = database, name, directory
         self.phase = Phase.TAKING_OVER
-        self.takeover = take.Takeover(database, members, directory, jitter=jitter)
+        self._bounds = bounds
+        self.takeover = self._make_takeover(members, jitter)
         self.leader: lead.Leader | None = None
         self.history: History | None = None
         self._gate: Gate[Waiting] = Gate(limits.WAITING_QUERIES)
         self._leased: list[Waiting] = []
         self._connected: set[str] = set()
+        self._admitted = 0
 
     @property
     def epoch(self) -> int:
@@ -88,6 +99,13 @@ class PrimaryCore:
     def members(self) -> Members:
         """The members that count now."""
         return self.leader.members if self.leader else self.takeover.members
+
+    @property
+    def contacts(self) -> tuple[Member, ...]:
+        """The followers that connections are needed to; it grows when a newcomer is to join."""
+        if self.leader is None:
+            return self.takeover.members.everyone
+        return tuple(peer.member for peer in self.leader.peers.values() if peer.member is not None)
 
     @property
     def confirmed(self) -> Bookmark | None:
@@ -151,6 +169,12 @@ class PrimaryCore:
         if self.phase is Phase.REPLAYING:
             self.phase = Phase.OPEN
 
+    def change_members(self, following: tuple[Member, ...], now: float) -> list[Effect]:
+        """Begin to replace the members; nothing happens while another change is under way or before it is open."""
+        if self.phase is not Phase.OPEN or self.leader is None:
+            return []
+        return self._carry(self.leader.change_members(following, now), now)
+
     def tick(self, now: float) -> list[Effect]:
         """The passing of time; call it every tenth of a lease or more often."""
         if self.phase is Phase.OVER:
@@ -166,16 +190,26 @@ class PrimaryCore:
     # Queries
 
     def admit(self, bookmark: Bookmark | None, now: float) -> None:
-        """Raises unless a query may run here now: `NotPrimary`, `NoQuorum`, `Overloaded` or `BookmarkError`."""
+        """Raises unless a query may run here now: `NotPrimary`, `NoQuorum`, `Overloaded` or `BookmarkError`.
+
+        Whoever is admitted is to be `dismissed`, once.
+        """
         if self.phase is not Phase.OPEN or self.leader is None or self.history is None:
             raise NotPrimary(self.name, self.epoch)
         if not self.leader.has_quorum(now):
             needed = len(self.members.current) // 2 + 1
             raise NoQuorum(self.name, self.leader.answering(now), needed)
-        if len(self._gate) + len(self._leased) >= limits.WAITING_QUERIES:
-            raise Overloaded(f"{self.name}: responses that wait for confirmation", limits.WAITING_QUERIES)
+        if self._admitted >= limits.WAITING_QUERIES:
+            raise Overloaded(
+                f"{self.name}: queries that run or wait for confirmation", limits.WAITING_QUERIES
+            )
         if bookmark is not None:
             self.history.check(bookmark)
+        self._admitted += 1
+
+    def dismissed(self) -> None:
+        """A query that was admitted has its response, or has come to nothing."""
+        self._admitted -= 1
 
     def finished(self, waiting: Waiting, now: float) -> list[Effect]:
         """A query has run: its response leaves when all that it may have seen is confirmed."""
@@ -188,13 +222,17 @@ class PrimaryCore:
 
     # Steps
 
+    def _make_takeover(self, members: Members, jitter: float) -> take.Takeover:
+        return take.Takeover(self.database, members, self.directory, jitter=jitter)
+
+    def _make_leader(self, adopted: take.Adopted, now: float) -> lead.Leader:
+        return lead.Leader(self.database, adopted, now, self._bounds)
+
     def _begin(self, adopted: take.Adopted, now: float) -> list[Effect]:
         self.phase = Phase.CONFIRMING
-        self.leader = lead.Leader(self.database, adopted, now)
+        self.leader = self._make_leader(adopted, now)
         self.history = History(adopted.tail, adopted.epochs)
-        probes = [
-            effect for peer in sorted(self._connected) for effect in self.leader.connected(peer, now)
-        ]
+        probes = [effect for peer in sorted(self._connected) for effect in self.leader.connected(peer, now)]
         return [Begin(adopted), *probes]
 
     def _carry(self, effects: Sequence[lead.Effect], now: float) -> list[Effect]:
@@ -239,7 +277,7 @@ class PrimaryCore:
 
     def _end(self) -> list[Effect]:
         self.phase = Phase.OVER
-        waiting = [*self._gate.drop(lambda one: True), *self._leased]
+        waiting = [*self._gate.break_(NotPrimary(self.name, self.epoch)), *self._leased]
         self._leased = []
         return [self._refuse(one) for one in waiting]
 

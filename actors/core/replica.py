@@ -69,7 +69,7 @@ class ReplicaLog:
         """The effects of a leader's append; raises `Corrupt`, unchanged, if it is not what it says."""
         if message.epoch < self.epoch:
             return [Answer(m.Refused(self.database, message.number, self.epoch))]
-        pieces = describe_all(message.previous, message.pieces)
+        pieces = self._describe(message)
         if pieces and pieces[-1].place != message.place:
             raise Corrupt("an append", str(message.place), f"its pieces end at {pieces[-1].place}")
         self.epoch = message.epoch
@@ -89,6 +89,9 @@ class ReplicaLog:
             return []
         self.epoch = message.epoch
         return [Rebuild(f"the log of epoch {message.epoch} does not hold {self.published}")]
+
+    def _describe(self, message: m.Append) -> list[Piece]:
+        return describe_all(message.previous, message.pieces)
 
     def _mismatch(self, message: m.Append) -> m.Mismatch:
         return m.Mismatch(self.database, message.number, message.epoch, self.tail, self.published)

@@ -6,8 +6,12 @@ import errno
 import fcntl
 import os
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
+
+from raylite.policies.errors import StorageFull
 
 _LOCK_RETRY_SECONDS = 0.02
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
@@ -16,6 +20,17 @@ _FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 def is_full(error: OSError) -> bool:
     """Whether there was no room: on the disk, in a quota, or within the size that a file may have."""
     return error.errno in _FULL
+
+
+@contextmanager
+def full_as_error(directory: Path) -> Generator[None]:
+    """Turns the system's errors about a lack of room into `StorageFull`."""
+    try:
+        yield
+    except OSError as error:
+        if not is_full(error):
+            raise
+        raise StorageFull(str(directory), str(error)) from error
 
 
 class Files(Protocol):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from raylite.actors.storage.files import Files
+from raylite.actors.storage.files import Files, full_as_error
 from raylite.policies.errors import Corrupt, ForeignDirectory, Unreachable
 
 LOCK = "lock"
@@ -32,8 +32,14 @@ class Owner(msgspec.Struct, frozen=True):
 def claim(files: Files, directory: Path, owner: Owner, seconds: float) -> int:
     """A descriptor that holds the directory's lock; an empty directory becomes this owner's, durably.
 
-    Raises `Unreachable` if another process holds the lock for `seconds`, `ForeignDirectory` if it is another's.
+    Raises `Unreachable` if another process holds the lock for `seconds`, `ForeignDirectory` if it is another's,
+    `StorageFull` if there is no room for its first files.
     """
+    with full_as_error(directory):
+        return _claim(files, directory, owner, seconds)
+
+
+def _claim(files: Files, directory: Path, owner: Owner, seconds: float) -> int:
     files.make_directory(directory)
     try:
         lock = files.lock(directory / LOCK, seconds)

@@ -193,6 +193,8 @@ class Journal:
             raise Corrupt("a journal", f"segment {segment}", "the file is gone") from error
         try:
             yield descriptor
+        except OSError as error:
+            raise Corrupt("a journal", f"segment {segment}", str(error)) from error
         finally:
             self._files.close(descriptor)
 

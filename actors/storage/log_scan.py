@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ import msgspec
 
 from raylite.actors.storage.files import Files
 from raylite.actors.storage.log_records import MAGIC, Head, decode_head
-from raylite.actors.storage.log_segment import FIRST, Header, decode_header, path_of
+from raylite.actors.storage.log_segment import BLOCK_BYTES, FIRST, Header, decode_header, path_of
 
 
 class Good(msgspec.Struct, frozen=True, gc=False):
@@ -68,7 +69,7 @@ def scan(files: Files, directory: Path, number: int, following: Header | None) -
     """Everything in one segment; following: the header of the next one, which says where this one ends."""
     descriptor = files.open(path_of(directory, number))
     try:
-        data = files.pread(descriptor, files.size(descriptor), 0)
+        data = _read(files, descriptor, files.size(descriptor))
     finally:
         files.close(descriptor)
     header = decode_header(data[:FIRST], number)
@@ -82,9 +83,31 @@ def read_header(files: Files, directory: Path, number: int) -> Header | None:
     """The header of one segment, None if it is damaged."""
     descriptor = files.open(path_of(directory, number))
     try:
-        return decode_header(files.pread(descriptor, FIRST, 0), number)
+        return decode_header(_read(files, descriptor, FIRST), number)
     finally:
         files.close(descriptor)
+
+
+def _read(files: Files, descriptor: int, size: int) -> bytes:
+    """The first `size` bytes; blocks that the disk cannot read are zeros, and so found damaged."""
+    try:
+        return files.pread(descriptor, size, 0)
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+    return b"".join(
+        _read_block(files, descriptor, min(BLOCK_BYTES, size - offset), offset)
+        for offset in range(0, size, BLOCK_BYTES)
+    )
+
+
+def _read_block(files: Files, descriptor: int, size: int, offset: int) -> bytes:
+    try:
+        return files.pread(descriptor, size, offset)
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        return bytes(size)
 
 
 def _summed_up(

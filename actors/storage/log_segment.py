@@ -9,14 +9,16 @@ databases it has, up to where this one was synced when it got its name, how many
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
-from raylite.actors.storage.files import Files, is_full
+from raylite.actors.storage.files import Files, full_as_error, is_full
 from raylite.actors.storage.log_directory import SEGMENT_SUFFIX
 from raylite.actors.storage.log_records import LAZY, SALT_BYTES, SYNCED, Encoder, Location, Parts
 from raylite.policies.errors import Corrupt, StorageFull
@@ -30,6 +32,7 @@ FIRST = 2 * BLOCK_BYTES
 _HEADER = struct.Struct(f">4sB3x{SALT_BYTES}sQQIIII")
 _CHECKSUM = struct.Struct(">I")
 _SPARE = "spare"
+_NAME = re.compile(rf"([0-9a-f]{{16}}){re.escape(SEGMENT_SUFFIX)}")
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -81,8 +84,8 @@ def path_of(directory: Path, number: int) -> Path:
 
 def numbers(files: Files, directory: Path) -> list[int]:
     """The numbers of the segments in a directory, ascending."""
-    names = [name.removesuffix(SEGMENT_SUFFIX) for name in files.names(directory) if SEGMENT_SUFFIX in name]
-    return sorted(int(name, 16) for name in names)
+    found = map(_NAME.fullmatch, files.names(directory))
+    return sorted(int(match[1], 16) for match in found if match is not None)
 
 
 class OpenSegment:
@@ -152,32 +155,29 @@ def create(files: Files, directory: Path, header: Header, body: bytes, sizes: Se
     sizes: bytes to preallocate, the next one is tried when there is no room. Raises `StorageFull`, with nothing
     changed, if there is none for the last.
     """
-    descriptor = files.open(directory / _SPARE, create=True)
-    try:
-        _reserve(files, descriptor, sizes)
-        files.pwrite(descriptor, encode_header(header) + body, 0)
-        _zero(files, descriptor, header.synced)
-        files.fdatasync(descriptor)
-    except OSError as error:
-        files.close(descriptor)
-        if is_full(error):
-            raise StorageFull(str(directory), str(error)) from error
-        raise
-    files.rename(directory / _SPARE, path_of(directory, header.number))
+    with full_as_error(directory):
+        descriptor = files.open(directory / _SPARE, create=True)
+        try:
+            _reserve(files, descriptor, sizes)
+            files.pwrite(descriptor, encode_header(header) + body, 0)
+            _zero(files, descriptor, header.synced)
+            files.fdatasync(descriptor)
+            files.rename(directory / _SPARE, path_of(directory, header.number))
+        except OSError:
+            files.close(descriptor)
+            raise
     files.sync_directory(directory)
     return descriptor
 
 
 def prepare(files: Files, directory: Path, size: int) -> None:
     """Preallocates the file that becomes the next segment; does nothing if there is no room."""
-    descriptor = files.open(directory / _SPARE, create=True)
-    try:
-        _reserve(files, descriptor, [size])
-    except OSError as error:
-        if not is_full(error):
-            raise
-    finally:
-        files.close(descriptor)
+    with suppress(StorageFull), full_as_error(directory):
+        descriptor = files.open(directory / _SPARE, create=True)
+        try:
+            _reserve(files, descriptor, [size])
+        finally:
+            files.close(descriptor)
 
 
 def _reserve(files: Files, descriptor: int, sizes: Sequence[int]) -> None:

@@ -32,7 +32,7 @@ class _Waiting(msgspec.Struct, frozen=True):
 
 
 class GroupCommit:
-    """Writes `journal` for the event loop `loop`; all methods are called there. Owns the journal from now on.
+    """Writes `journal` for the event loop `loop`, where all but `close` is called. Owns the journal from now on.
 
     A full disk (`StorageFull`) fails all that waits, and what is submitted before those callbacks have run: later
     records build on earlier ones, and an answer without records vouches for them. Once they have run, the journal
@@ -64,6 +64,15 @@ class GroupCommit:
         """What waits to be written."""
         return self._waiting_bytes
 
+    def check_room(self) -> None:
+        """Raises `Overloaded` if too much waits.
+
+        To be called before a request changes anything: its records must be taken afterwards, for what comes later
+        builds on them. So `submit` itself refuses none, and the bound may be passed by one request.
+        """
+        if self._waiting_bytes >= self._queue_bytes:
+            raise Overloaded("a follower's journal", self._queue_bytes)
+
     @property
     def failing(self) -> bool:
         """Whether a failure has happened whose callbacks have not run yet."""
@@ -73,14 +82,12 @@ class GroupCommit:
         """Calls `done` later on the loop: with the records' locations once they, and all before, are synced.
 
         With no records only the order counts; with confirmed marks alone nothing is synced for them. On an error
-        `done` gets that. Raises `Overloaded`, with nothing done, if too much waits, and what made the failure final.
+        `done` gets that. Raises `StorageFailed` once a failure is final.
         """
         size = sum(map(_size, records))
         with self._changed:
             if self._final is not None:
                 raise StorageFailed(*self._final.args)
-            if self._waiting_bytes and self._waiting_bytes + size > self._queue_bytes:
-                raise Overloaded("a follower's journal", self._queue_bytes)
             if not records and not self._unanswered:
                 self._loop.call_soon(done, ())
                 return

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import msgspec
 
+from raylite.actors.storage.copy_check import checked
 from raylite.actors.storage.engine import Engine, Execution
 from raylite.actors.storage.entries import EntryWriter, Made
-from raylite.actors.storage.copy_check import checked
 from raylite.actors.storage.generation import Generation
 from raylite.actors.storage.wal import WalReader
 from raylite.policies import limits

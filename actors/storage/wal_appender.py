@@ -16,7 +16,6 @@ from raylite.actors.storage.wal_format import (
     FRAME_BYTES,
     FRAME_HEADER_BYTES,
     Checksum,
-    FrameHeader,
     Order,
     WalHeader,
     frame_offset,
@@ -84,7 +83,7 @@ class WalAppender:
     def append(self, frames: bytearray, *, leads: bool) -> Written:
         """Puts frames (page and commit fields filled in) behind the end. leads: they begin an entry."""
         start, count = self.end, len(frames) // FRAME_BYTES
-        pages = [FrameHeader.decode(frames, index * FRAME_BYTES).page for index in range(count)]
+        pages = [int.from_bytes(frames[at : at + 4]) for at in range(0, len(frames), FRAME_BYTES)]
         total = seal_frames(frames, self._salts, start.checksum, self._order)
         head = bytes(frames[:FRAME_HEADER_BYTES]) if leads else b""
         frames[: len(head)] = bytes(len(head))

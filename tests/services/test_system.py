@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from pathlib import Path
 
 import pytest
@@ -24,7 +24,7 @@ Case = Callable[[LocalSystem], Coroutine[object, object, None]]
 
 
 @contextlib.asynccontextmanager
-async def running(directory: Path) -> AsyncIterator[LocalSystem]:
+async def running(directory: Path) -> AsyncGenerator[LocalSystem]:
     system = LocalSystem(directory)
     await system.start()
     system.start_primary()

@@ -18,13 +18,14 @@ class PowerLoss(BaseException):
 class Inode:
     """A file. cache: what reads see; disk: what a power loss leaves for certain; versions: per unsynced sector.
 
-    sizes: those that it had since the last sync, the first of them synced.
+    sizes: those that it had since the last sync, the first of them synced; unreadable: offsets of bad places.
     """
 
     cache: bytearray = field(default_factory=bytearray)
     disk: bytearray = field(default_factory=bytearray)
     versions: dict[int, list[bytes]] = field(default_factory=dict[int, list[bytes]])
     sizes: list[int] = field(default_factory=lambda: [0])
+    unreadable: set[int] = field(default_factory=set[int])
 
     def sector(self, number: int) -> bytes:
         """One sector as the cache has it."""
@@ -145,6 +146,10 @@ class Disk:
         for data in (inode.cache, inode.disk):
             data[offset] ^= mask
 
+    def wear_out(self, path: Path, offset: int) -> None:
+        """What covers this byte cannot be read any more."""
+        self._names[path].unreadable.add(offset)
+
     def bytes_of(self, path: Path) -> bytes:
         """What a file holds."""
         return bytes(self._names[path].cache)
@@ -180,7 +185,10 @@ class Disk:
         return len(self._open[descriptor].cache)
 
     def pread(self, descriptor: int, size: int, offset: int) -> bytes:
-        return bytes(self._open[descriptor].cache[offset : offset + size])
+        inode = self._open[descriptor]
+        if any(offset <= bad < offset + size for bad in inode.unreadable):
+            raise OSError(errno.EIO, "unreadable")
+        return bytes(inode.cache[offset : offset + size])
 
     def pwrite(self, descriptor: int, data: bytes, offset: int) -> None:
         inode = self._open[descriptor]

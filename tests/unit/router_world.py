@@ -116,7 +116,9 @@ class World:
         by = PRIMARY if wrote or query.primary else actor
         self.sequence += wrote
         rows = [ok(one) for one in query.statements]
-        return Answer(rows, mark(self.sequence), by, "enam" if by == PRIMARY else "weur", by == PRIMARY, wrote)
+        return Answer(
+            rows, mark(self.sequence), by, "enam" if by == PRIMARY else "weur", by == PRIMARY, wrote
+        )
 
     # Directory
 
@@ -125,7 +127,11 @@ class World:
         await asyncio.sleep(self.route_delay)
         if self.route_error is not None:
             raise self.route_error
-        copies = [Candidate(NEAR, "weur"), Candidate(FAR, "apac"), Candidate(self.primary, "enam", primary=True)]
+        copies = [
+            Candidate(NEAR, "weur"),
+            Candidate(FAR, "apac"),
+            Candidate(self.primary, "enam", primary=True),
+        ]
         return Route(self.database_id, name, self.primary, tuple(copies), self.policy)
 
     async def missed(self, name: str) -> None:

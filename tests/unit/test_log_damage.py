@@ -251,6 +251,18 @@ def test_reading_a_damaged_piece_raises() -> None:
         journal.read(Location(1, location.offset + 1, location.size - 1))
 
 
+def test_a_block_that_the_disk_cannot_read_is_damage_and_spares_databases_elsewhere() -> None:
+    disk = Disk()
+    stored(disk, begin("old"))
+    (found,) = stored(disk, begin("a") + begin("b") + entries("a", 3, size=4096))
+    disk.wear_out(segment(2), found[-2].offset + 4000)
+    journal = opened(disk)
+    assert given_up(journal) == {"a", "b"}
+    with pytest.raises(Corrupt, match="unreadable"):
+        journal.read(found[-2])
+    assert journal.read(found[-3])
+
+
 def test_a_file_that_is_gone_makes_reading_raise() -> None:
     disk = Disk()
     journal = opened(disk)

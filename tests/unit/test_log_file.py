@@ -219,6 +219,17 @@ def test_segments_without_an_owner_or_with_an_unreadable_one_are_refused() -> No
         opened(disk)
 
 
+def test_other_files_in_the_directory_are_left_alone() -> None:
+    disk = Disk()
+    disk.close(disk.open(DIRECTORY / "system.json", create=True))
+    journal = opened(disk)
+    journal.write(begin("a"))
+    journal.sync()
+    disk.close(disk.open(DIRECTORY / "notes.journal", create=True))
+    assert set(reopened(disk, journal).recovered) == {"a"}
+    assert "system.json" in disk.names(DIRECTORY)
+
+
 def test_a_second_process_does_not_get_the_directory() -> None:
     disk = Disk()
     journal = opened(disk)

@@ -184,8 +184,10 @@ def test_asking_again_ends_at_the_deadline_and_pauses_in_between() -> None:
 def test_a_missing_quorum_is_waited_for_a_while_and_then_told() -> None:
     world = World()
     world.on(PRIMARY, *[failed(NoQuorum(NAME, 2, 3))] * 1000)
-    assert 4.0 < seconds_of(world, query(WRITE, primary=True)) < limits.CONFIRM_SECONDS + 1
-    assert isinstance(ask(world, query(WRITE, primary=True)).answer, Answer) is False
+    assert (
+        limits.CONFIRM_SECONDS <= seconds_of(world, query(WRITE, primary=True)) < limits.CONFIRM_SECONDS + 1
+    )
+    assert ask(world, query(WRITE, primary=True)).answer == failed(NoQuorum(NAME, 2, 3))
 
 
 def test_an_overloaded_or_full_primary_is_told_at_once() -> None:
@@ -238,18 +240,19 @@ def test_what_was_never_answered_may_be_a_write() -> None:
     assert world.actors == [NEAR]
 
 
-@pytest.mark.parametrize("lost", [LOST, failed(OutcomeUnknown(NAME, "not confirmed"))], ids=["lost", "unknown"])
+@pytest.mark.parametrize(
+    "lost", [LOST, failed(OutcomeUnknown(NAME, "not confirmed"))], ids=["lost", "unknown"]
+)
 def test_a_read_whose_answer_was_lost_is_repeated_elsewhere(lost: Step) -> None:
     world = World()
-    run(world.router().ask(query(READ)))
-    world.on(NEAR, After(0.0, world.answer(query(READ), NEAR)), lost)
+    world.on(NEAR, world.answer(query(READ), NEAR), lost)
     assert ask(world, query(READ), query(READ)).attempts == 2
     assert world.actors == [NEAR, FAR]
 
 
 def test_a_damaged_copy_is_passed_over_for_a_read() -> None:
     world = World()
-    world.on(NEAR, After(0.0, world.answer(query(READ), NEAR)), failed(Corrupt("a page", "7", "digest")))
+    world.on(NEAR, world.answer(query(READ), NEAR), failed(Corrupt("a page", "7", "digest")))
     ask(world, query(READ), query(READ))
     assert world.actors == [NEAR, FAR]
 
@@ -264,8 +267,9 @@ def test_a_primary_that_keeps_a_write_to_itself_is_given_up_after_the_deadline()
 
 def test_a_read_that_nobody_answers_did_nothing() -> None:
     world = World()
+    world.on(NEAR, world.answer(query(READ), NEAR))
     for actor in (NEAR, FAR, PRIMARY):
-        world.on(actor, *[After(0.0, world.answer(query(READ), actor))] * (actor == NEAR), *[HANG] * 9)
+        world.on(actor, HANG)
     error = fail(world, query(READ), query(READ))
     assert isinstance(error, Unreachable)
     assert sorted(world.actors) == sorted([NEAR, FAR, PRIMARY])
@@ -276,7 +280,7 @@ def test_a_read_that_nobody_answers_did_nothing() -> None:
 
 def test_a_read_that_a_stopped_copy_does_not_answer_is_asked_of_the_next_too() -> None:
     world = World()
-    world.on(NEAR, After(0.0, world.answer(query(READ), NEAR)), HANG)
+    world.on(NEAR, world.answer(query(READ), NEAR), HANG)
     assert seconds_of(world, query(READ), query(READ)) == limits.READ_ATTEMPT_SECONDS
     assert world.actors[1:] == [NEAR, FAR]
     assert world.cancelled == [NEAR]
@@ -285,7 +289,7 @@ def test_a_read_that_a_stopped_copy_does_not_answer_is_asked_of_the_next_too() -
 def test_a_slow_read_is_not_given_up_for_being_slow() -> None:
     world = World()
     slow = After(12.0, world.answer(query(READ), NEAR))
-    world.on(NEAR, After(0.0, world.answer(query(READ), NEAR)), slow)
+    world.on(NEAR, world.answer(query(READ), NEAR), slow)
     world.on(FAR, HANG)
     world.on(PRIMARY, HANG)
     reply = ask(world, query(READ), query(READ))
