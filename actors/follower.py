@@ -61,11 +61,12 @@ class Follower(Service):
     def handle(
         self, connection: Connection | None, payload: Payload
     ) -> Payload | Awaitable[Payload | None] | None:
-        """Relay messages, in order; raises `Unreachable` before the journal is open, `StorageFull` if it is full."""
+        """Relay messages, in order; raises `Unreachable` before the journal is open, `Overloaded` if too much waits."""
         if self._commit is None:
             raise Unreachable(self.name, "its journal is not open yet")
         if not isinstance(payload, m.ToFollower):
             raise Unreachable(self.name, f"a follower does not answer {type(payload).__name__}")
+        self._commit.check_room()
         reply: Reply = asyncio.get_running_loop().create_future()
         if isinstance(payload, m.Join) and payload.database not in self._logs:
             self._join(payload.database, reply)
@@ -120,18 +121,31 @@ class Follower(Service):
             self.around.crash(result)
         elif isinstance(result, Error):
             self._full = result
-            self._restore(database)
+            if database in self._stored_logs:
+                self._restore(database)
             _settle(replies, to_failure(result))
         else:
             self._full = None
-            stored = self._stored_logs[database]
-            for change, location in zip(changes, result, strict=True):
-                stored.apply(change, location)
+            self._apply(database, changes, result)
             _settle(replies, None)
 
-    def _restore(self, database: str) -> None:
-        """Makes the log anew from what is stored."""
+    def _apply(self, database: str, changes: Sequence[Change], locations: Sequence[Location]) -> None:
         stored = self._stored_logs[database]
+        try:
+            for change, location in zip(changes, locations, strict=True):
+                stored.apply(change, location)
+        except (
+            Corrupt
+        ) as error:  # what was just stored does not follow what was: our bug, and nothing to vouch for
+            self.around.crash(error)
+            raise
+
+    def _restore(self, database: str) -> None:
+        """Makes the log anew from what is stored; a database that was never joined durably is unknown again."""
+        stored = self._stored_logs[database]
+        if not stored.incarnation:
+            del self._logs[database], self._stored_logs[database]
+            return
         self._logs[database] = core.FollowerLog(
             database,
             stored.incarnation,

@@ -169,3 +169,7 @@ def demo(
 def _read(path: Path | None) -> str:
     assert path is not None, "checked by the caller"
     return path.read_text(encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -108,7 +108,7 @@ def test_databases_of_many_threads_share_one_loop(world: World, background: Back
 def test_an_interrupt_ends_the_wait_and_the_session_stays_usable_and_in_order(world: World) -> None:
     session = database(world).with_session()
     world.on(NEAR, After(0.2, world.answer(_query())))
-    killer = threading.Thread(target=_interrupt, args=(world,))
+    killer = threading.Thread(target=_interrupt_when, args=(lambda: world.under_way,))
     killer.start()
     with pytest.raises(KeyboardInterrupt):
         session.prepare(WRITE).run()
@@ -119,8 +119,28 @@ def test_an_interrupt_ends_the_wait_and_the_session_stays_usable_and_in_order(wo
     assert world.most_under_way == 1
 
 
-def _interrupt(world: World) -> None:
-    wait_until(lambda: world.under_way)
+def test_an_interrupted_query_whose_turn_has_not_come_never_runs(world: World) -> None:
+    session = database(world).with_session()
+    world.on(NEAR, After(0.2, world.answer(_query())))
+    with ThreadPoolExecutor(1) as threads:
+        first = threads.submit(session.prepare(WRITE).run)
+        wait_until(lambda: world.under_way)
+        killer = threading.Thread(target=_interrupt_when, args=(_two_wait,))
+        killer.start()
+        with pytest.raises(KeyboardInterrupt):
+            session.prepare("INSERT INTO t VALUES (2)").run()
+        killer.join()
+        first.result(SOON)
+    session.prepare(READ).all()
+    assert [one.statements[0].sql for _, one, _ in world.asked] == [WRITE, READ]
+
+
+def _two_wait() -> bool:
+    return sum("AsyncStatement.run" in one for one in sync.background.run(_others(), SOON)) == 2
+
+
+def _interrupt_when(condition: Callable[[], object]) -> None:
+    wait_until(condition)
     os.kill(os.getpid(), signal.SIGINT)
 
 

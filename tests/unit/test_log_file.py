@@ -356,7 +356,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, limits[1]))
     yield tmp_path
     if mounted:
-        subprocess.run(["umount", str(tmp_path)], check=True)
+        subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)
     else:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 

@@ -323,10 +323,10 @@ def test_readers_that_never_pause_see_one_transaction_after_another(tmp_path: Pa
     for number in range(1, RACES + 1):
         primary.run("INSERT INTO t VALUES (?, randomblob(600))", number)
     copy = Copy(tmp_path / "replica", primary, process)
-    copy.apply(*primary.entries[:2])
+    copy.apply(*primary.entries[:3])
     process.send("race", copy.far(), number=RACES)
     waiting: list[Entry] = []
-    for number, entry in enumerate(primary.entries[2:]):
+    for number, entry in enumerate(primary.entries[3:]):
         copy.append(entry)
         waiting.append(entry)
         if number % 5 in (0, 3):

@@ -1,0 +1,78 @@
+"""Everything is killed at once, or Ray alone while its actors linger; the next start has all that was acknowledged."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from raylite.actors.cluster import ClusterFile, read_cluster_file
+from raylite.router.local_cluster import descendants
+
+ROWS = 40
+RAY_PROCESSES = ("gcs_server", "raylet", "ray.scripts")
+
+
+def raylite(directory: Path, *arguments: str) -> object:
+    """What a command prints as JSON."""
+    command = [sys.executable, "-m", "raylite.router.cli", *arguments, "--json", "--data", str(directory)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def cluster_of(directory: Path) -> ClusterFile:
+    found = read_cluster_file(directory)
+    assert found is not None
+    return found
+
+
+def family(directory: Path) -> list[int]:
+    return [one for pid in cluster_of(directory).pids for one in (pid, *descendants(pid))]
+
+
+def is_ray_itself(pid: int) -> bool:
+    command = Path(f"/proc/{pid}/cmdline").read_bytes().decode()
+    return any(name in command.split("\0")[0] or name in command for name in RAY_PROCESSES)
+
+
+def everything(pids: list[int]) -> list[int]:
+    return pids
+
+
+def ray_alone(pids: list[int]) -> list[int]:
+    return [pid for pid in pids if is_ray_itself(pid)]
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Iterator[Path]:
+    raylite(tmp_path, "up")
+    yield tmp_path
+    raylite(tmp_path, "down")
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("victims", [everything, ray_alone])
+def test_the_next_start_has_all_that_was_acknowledged(
+    directory: Path, victims: Callable[[list[int]], list[int]]
+) -> None:
+    script = "CREATE TABLE t (n INTEGER);" + "".join(f"INSERT INTO t VALUES ({n});" for n in range(ROWS))
+    raylite(directory, "execute", "shop", "--command", script)
+    chosen = victims(family(directory))
+    assert chosen
+    for pid in chosen:
+        os.kill(pid, signal.SIGKILL)
+    raylite(directory, "up")
+    for region in ("enam", "weur"):
+        sql = "SELECT count(*) AS rows, sum(n) AS total FROM t"
+        found = raylite(
+            directory, "execute", "shop", "--command", sql, "--session", "first-unconstrained", "--region", region,
+        )  # fmt: skip
+        assert isinstance(found, list)
+        assert found[0]["results"] == [{"rows": ROWS, "total": ROWS * (ROWS - 1) // 2}]
