@@ -109,22 +109,22 @@ async def connect_async(
     name: str, *, create: bool = False, region: str | None = None, location_hint: str | None = None
 ) -> AsyncDatabase:
     """As `connect`, for use on the event loop that awaits it."""
-    settings = await asyncio.to_thread(_settings)
-    here = region or own_region(settings)
-    runtime = await _runtime(settings)
+    joined = await asyncio.to_thread(settings)
+    here = region or own_region(joined)
+    runtime = await _runtime(joined)
     entry = await _find(name, create=create, hint=location_hint or "", near=here)
     return await runtime.open(entry, here)
 
 
 async def create_database(name: str, *, location_hint: str = "", replication: str = "auto") -> DatabaseEntry:
     """Makes a database; raises `DatabaseExists`, `InvalidName` or `Unreachable`."""
-    settings = await asyncio.to_thread(_settings)
+    joined = await asyncio.to_thread(settings)
     entry: DatabaseEntry = await handles.call(
         REGISTRY,
         "create",
         name,
         location_hint,
-        own_region(settings),
+        own_region(joined),
         replication,
         seconds=limits.START_SECONDS,
     )
@@ -153,15 +153,16 @@ async def _find(name: str, *, create: bool, hint: str, near: str) -> DatabaseEnt
     return entry
 
 
-async def _runtime(settings: Settings) -> Runtime:
+async def _runtime(joined: Settings) -> Runtime:
     loop = asyncio.get_running_loop()
     if loop not in _process.runtimes:
         streams = os.environ.get("RAYLITE_CALLS", "stream") != "ray"
-        _process.runtimes[loop] = Runtime(settings, streams=streams)
+        _process.runtimes[loop] = Runtime(joined, streams=streams)
     return _process.runtimes[loop]
 
 
-def _settings() -> Settings:
+def settings() -> Settings:
+    """The settings of the system that this process is in; joins or starts one first if need be."""
     init()
     assert _process.settings is not None, "init raises or sets it"
     return _process.settings

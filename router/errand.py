@@ -7,9 +7,9 @@ read whose answer was lost. A write whose answer was lost is reported as `Outcom
 from __future__ import annotations
 
 import asyncio
-import math
 import random
 import time
+from collections.abc import Coroutine
 from itertools import count
 
 import msgspec
@@ -48,8 +48,8 @@ _Attempt = asyncio.Task[Answer | Failure]
 class Errand:
     """Carries out one query, once.
 
-    A write is under way at one actor at most. A read that an actor leaves unanswered for long is asked of others
-    too; the first answer counts. `_pending`: actors asked whose answer is still awaited.
+    What may write is under way at one actor at most: `_asked`, "" for none. A read that an actor leaves unanswered
+    for long is asked of others too, and the first answer counts; `_pending`: who has not answered it yet.
     """
 
     def __init__(
@@ -68,17 +68,21 @@ class Errand:
         self._deadline = self._began + query.seconds
         self._is_read = learned.reads(query)
         self._route: Route | None = None
-        self._pending: dict[_Attempt, str] = {}
-        self._report: asyncio.Task[None] | None = None
-        self._report_at = math.inf
         self._attempts = 0
-        self._last: Error = Unreachable(name, "nobody was asked")
+        self._asked = ""
+        self._pending: dict[_Attempt, str] = {}
+        self._watch: asyncio.TimerHandle | None = None
+        self._report: asyncio.Task[None] | None = None
+        self._last: Error = Unreachable(name, "nobody says who serves it")
 
     async def run(self) -> Reply:
         """The answer, or the actor's last word; raises an `Error` if nobody could say."""
         began = time.perf_counter()
         try:
-            answer = await self._answer()
+            async with asyncio.timeout_at(self._deadline + limits.ANSWER_GRACE_SECONDS):
+                answer = await self._answer()
+        except TimeoutError:
+            raise self._overdue() from None
         finally:
             await self._abandon()
         if isinstance(answer, Answer):
@@ -102,43 +106,37 @@ class Errand:
                 continue
             if not self._left():
                 break
-            answer = await self._hear(self._ask(actor), others=index + 1 < len(actors))
+            ask = self._ask_read if self._is_read else self._ask_once
+            answer = await ask(actor, others=index + 1 < len(actors))
             if answer is not None:
                 return answer
         return None
 
+    # Whom
+
     async def _actors(self) -> list[str]:
         """Whom to ask, in order; nobody while that is not known."""
-        route = await self._newest_route()
+        await self._find_route()
+        route = self._route
         if route is None:
             return []
         if self._query.primary or self._learned.writes(self._query):
-            nearest: list[str] = []
-        else:
-            copies = {one.actor for one in route.candidates}
-            ranked = route.policy.rank(self._region, route.candidates)
-            nearest = [one.actor for one in ranked if one.actor in copies]
-        if route.primary not in nearest:
-            nearest.append(route.primary)
-        return nearest
+            return [route.primary]
+        copies = {one.actor for one in route.candidates}
+        ranked = route.policy.rank(self._region, route.candidates)
+        nearest = [one.actor for one in ranked if one.actor in copies]
+        return nearest if route.primary in nearest else [*nearest, route.primary]
 
-    async def _newest_route(self) -> Route | None:
-        """The route; where none is to be had the one that was known goes on."""
-        if not self._left():
-            return self._route
+    async def _find_route(self) -> None:
+        """Takes the newest route, unless it leads to another database of that name.
+
+        Where none is to be had, the one that was known goes on.
+        """
         try:
-            async with asyncio.timeout(self._left()):
-                route = await self._directory.route(self._name)
-        except TimeoutError:
-            self._last = Unreachable(self._name, "nobody says who serves it")
+            route = await self._directory.route(self._name)
         except Unavailable as error:
             self._last = error
-        else:
-            self._take(route)
-        return self._route
-
-    def _take(self, route: Route) -> None:
-        """Keeps the route, unless it leads to another database of that name."""
+            return
         if route.database_id == self._query.database:
             self._route = route
             return
@@ -146,68 +144,67 @@ class Errand:
         if not self._goes_on(self._last, others=False):
             raise self._last
 
-    def _ask(self, actor: str) -> _Attempt:
-        if self._route is not None and actor == self._route.primary:
-            self._report_at = min(self._report_at, self._loop.time() + limits.MISSED_SECONDS)
-        self._attempts += 1
+    # Asking
+
+    async def _ask_once(self, actor: str, *, others: bool) -> Answer | Failure | None:
+        """The answer of this actor alone; None if it certainly did not run the query."""
+        self._asked = actor
+        try:
+            outcome: Answer | Failure | Error = await self._send(actor)
+        except Error as error:
+            outcome = error
+        self._asked = ""
+        return self._judge(outcome, others=others)
+
+    async def _ask_read(self, actor: str, *, others: bool) -> Answer | Failure | None:
+        """The first answer of this actor or an earlier one; None if this one failed, or is silent for long."""
         attempt = self._loop.create_task(self._send(actor))
         self._pending[attempt] = actor
-        return attempt
-
-    async def _send(self, actor: str) -> Answer | Failure:
-        left = self._left()
-        query = msgspec.structs.replace(self._query, seconds=left)
-        try:
-            async with asyncio.timeout(left + limits.ANSWER_GRACE_SECONDS):
-                return await self._transport.ask(actor, query, left)
-        except TimeoutError:
-            raise NoReply(actor, f"no reply within {left:g} s") from None
-
-    async def _hear(self, attempt: _Attempt, *, others: bool) -> Answer | Failure | None:
-        """What any attempt under way answers. None: this one failed, or is silent for too long for a read."""
-        until = self._loop.time() + limits.READ_ATTEMPT_SECONDS if self._is_read else math.inf
+        until = self._loop.time() + limits.READ_ATTEMPT_SECONDS
         while attempt in self._pending and (left := until - self._loop.time()) > 0:
-            answer = await self._settle(left, others=others)
+            answer = await self._hear(left, others=others)
+            if answer is not None:
+                return answer
+        return None
+
+    def _send(self, actor: str) -> Coroutine[object, object, Answer | Failure]:
+        self._attempts += 1
+        if self._watch is None and self._route is not None and actor == self._route.primary:
+            self._watch = self._loop.call_later(limits.MISSED_SECONDS, self._report_missed)
+        left = self._left()
+        return self._transport.ask(actor, msgspec.structs.replace(self._query, seconds=left), left)
+
+    async def _hear(self, seconds: float, *, others: bool) -> Answer | Failure | None:
+        """Waits until an attempt at a read ends, or for a while; the answer if there is one then."""
+        ended, _ = await asyncio.wait(self._pending, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        for attempt in ended:
+            del self._pending[attempt]
+            answer = self._judge(_outcome(attempt), others=others)
             if answer is not None:
                 return answer
         return None
 
     async def _pause(self, seconds: float) -> Answer | Failure | None:
         """Waits before the next round; the answer of a read that comes meanwhile."""
-        if self._pending:  # each ends by itself, soon after the deadline at the latest
-            return await self._settle(seconds, others=False)
+        if self._pending:
+            return await self._hear(seconds, others=False)
         if self._left() <= seconds:
             raise self._verdict()
-        self._report_if_missed()
         await asyncio.sleep(seconds)
         return None
 
-    async def _settle(self, seconds: float, *, others: bool) -> Answer | Failure | None:
-        """Waits for an attempt to end, or a while; what the caller gets, if that is clear then."""
-        self._report_if_missed()
-        moment = min(seconds, limits.MISSED_SECONDS)
-        ended, _ = await asyncio.wait(self._pending, timeout=moment, return_when=asyncio.FIRST_COMPLETED)
-        for attempt in ended:
-            del self._pending[attempt]
-            answer = self._judge(attempt, others=others)
-            if answer is not None:
-                return answer
-        return None
+    # What it means
 
-    def _judge(self, attempt: _Attempt, *, others: bool) -> Answer | Failure | None:
-        """What an ended attempt means: the answer; None to go on; raises what the caller must know."""
-        try:
-            answer = attempt.result()
-            if isinstance(answer, Answer):
-                return answer
-            error = from_failure(answer)
-        except Error as raised:
-            answer, error = None, raised
+    def _judge(self, outcome: Answer | Failure | Error, *, others: bool) -> Answer | Failure | None:
+        """The answer; None to ask on; raises what the caller must know."""
+        if isinstance(outcome, Answer):
+            return outcome
+        error = from_failure(outcome) if isinstance(outcome, Failure) else outcome
         if self._goes_on(error, others=others):
             self._last = error
             return None
-        if answer is not None:
-            return answer
+        if isinstance(outcome, Failure):
+            return outcome
         if isinstance(error, NoReply):
             raise OutcomeUnknown(self._name, _reason(error)) from error
         raise error
@@ -220,6 +217,14 @@ class Errand:
             return self._loop.time() < self._began + limits.CONFIRM_SECONDS
         return isinstance(error, Unavailable) and (others or isinstance(error, _AGAIN))
 
+    def _overdue(self) -> Error:
+        """What the caller gets when somebody kept it waiting for longer than he should."""
+        silent = ", ".join([self._asked, *self._pending.values()]).strip(", ")
+        late = f"{silent}: no reply within {self._query.seconds:g} s"
+        if self._asked:
+            return OutcomeUnknown(self._name, late)
+        return Unreachable(self._name, late) if silent else self._verdict()
+
     def _verdict(self) -> Error:
         """What the caller gets whose time is up."""
         if isinstance(self._last, _LOST):
@@ -231,15 +236,18 @@ class Errand:
     def _left(self) -> float:
         return max(0.0, self._deadline - self._loop.time())
 
-    def _report_if_missed(self) -> None:
-        """Tells the registry of a primary that leaves this unanswered, without waiting for that."""
-        if self._loop.time() < self._report_at or not (self._report is None or self._report.done()):
-            return
-        self._report_at = self._loop.time() + limits.MISSED_SECONDS
-        self._report = self._loop.create_task(self._directory.missed(self._name))
+    # Around it
+
+    def _report_missed(self) -> None:
+        """Tells the registry of a primary that has left this unanswered for long, without waiting for that."""
+        self._watch = self._loop.call_later(limits.MISSED_SECONDS, self._report_missed)
+        if self._report is None or self._report.done():
+            self._report = self._loop.create_task(self._directory.missed(self._name))
 
     async def _abandon(self) -> None:
         """Ends whatever is still under way: reads that somebody else answered, or the waits of a cancelled caller."""
+        if self._watch is not None:
+            self._watch.cancel()
         if self._report is not None:
             self._report.cancel()
             await asyncio.gather(self._report, return_exceptions=True)
@@ -247,6 +255,13 @@ class Errand:
             for attempt in self._pending:
                 attempt.cancel()
             await asyncio.gather(*self._pending, return_exceptions=True)
+
+
+def _outcome(attempt: _Attempt) -> Answer | Failure | Error:
+    try:
+        return attempt.result()
+    except Error as error:
+        return error
 
 
 def _reason(error: Error) -> str:

@@ -35,7 +35,7 @@ class Directory(Protocol):
     """Knows who serves which database."""
 
     async def route(self, name: str) -> Route:
-        """The newest route known; raises `DatabaseNotFound` or `Unreachable`."""
+        """The newest route known, at once if there is one; else raises `DatabaseNotFound` or `Unreachable`."""
         ...
 
     async def missed(self, name: str) -> None:

@@ -40,7 +40,7 @@ class Caller:
         """What the actor answered: over its connection or, if there can be none, by Ray's own call."""
         if self._runtime.streams:
             try:
-                connection = await asyncio.wait_for(self._connection(actor), seconds)
+                connection = await asyncio.wait_for(self.connection(actor), seconds)
             except (Unreachable, TimeoutError):
                 self._round_trips_ms.pop(actor, None)
                 raise Unreachable(actor, "it cannot be connected to") from None
@@ -73,7 +73,8 @@ class Caller:
         measured = self._round_trips_ms.get(placement.actor)
         return Candidate(placement.actor, placement.region, measured, primary=primary)
 
-    async def _connection(self, actor: str) -> Connection:
+    async def connection(self, actor: str) -> Connection:
+        """The connection to this actor, dialled if there is none; raises `Unreachable`."""
         dial = self._dials.get(actor)
         if dial is None or (dial.done() and not _is_open(dial)):
             dial = self._dials[actor] = asyncio.create_task(self._dial(actor))
@@ -101,11 +102,15 @@ class Runtime:
 
     async def open(self, entry: DatabaseEntry, region: str) -> AsyncDatabase:
         """The database of this entry as seen from a region."""
-        if region not in self._callers:
-            self._callers[region] = Caller(self, region)
-        caller = self._callers[region]
+        caller = self.caller(region)
         router = Router(entry.name, region, caller, caller)
         return AsyncDatabase(router, entry.database_id, lambda: self._describe(entry.name))
+
+    def caller(self, region: str) -> Caller:
+        """Connections from a region."""
+        if region not in self._callers:
+            self._callers[region] = Caller(self, region)
+        return self._callers[region]
 
     async def entry(self, name: str) -> RouteEntry:
         """Who serves this database; asks the routing actor, then the registry, about one not heard of yet."""

@@ -1,0 +1,65 @@
+"""What the simulated actors need of their surroundings, and which cores are under test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from raylite.actors.core.follower import FollowerLog
+from raylite.actors.core.leader import Bounds
+from raylite.actors.core.piece import Piece, describe_all
+from raylite.actors.core.primary import PrimaryCore
+from raylite.actors.core.replica import ReplicaLog
+from raylite.actors.core.simulation.copies import ReplicaFile
+from raylite.actors.core.takeover import Adopted
+from raylite.policies.bookmark import Bookmark
+
+if TYPE_CHECKING:
+    from raylite.actors.core.simulation.checkers import Checkers
+    from raylite.actors.core.simulation.followers import Follower, FollowerProcess
+    from raylite.actors.core.simulation.network import Network
+    from raylite.actors.core.simulation.primaries import Primary
+    from raylite.actors.core.simulation.sessions import Session
+    from raylite.actors.core.simulation.world import Process, World
+
+
+class Surroundings(Protocol):
+    """The system around one actor."""
+
+    world: World
+    network: Network
+    checkers: Checkers
+    cores: Cores
+    bounds: Bounds
+    database: str
+    wall_clocks: bool
+
+    def follower(self, name: str) -> FollowerProcess:
+        """The newest process of this follower, dead or alive."""
+        ...
+
+    def primary(self) -> Process | None:
+        """The newest primary's process, dead or alive."""
+        ...
+
+    def report_missing(self) -> None:
+        """Somebody has missed the primary for two leases."""
+        ...
+
+    def adopted(self, primary: Primary, adopted: Adopted) -> None:
+        """A quorum has promised."""
+        ...
+
+    def opened(self, primary: Primary) -> None:
+        """A reign is open."""
+        ...
+
+    def gone(self, process: Process) -> None:
+        """A process ends by itself."""
+        ...
+
+    def rebuilt(self, shown: Bookmark) -> None:
+        """A replica was told that what it shows is not in the log."""
+        ...

@@ -1,0 +1,229 @@
+"""Clients: each has one query at a time under way, near or at the primary, and hands its bookmark on now and then."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Protocol
+
+from raylite.actors.core.simulation.checkers import Checkers
+from raylite.actors.core.simulation.entries import FIRST_PAGE, PAGES
+from raylite.actors.core.simulation.history import Kind, Operation, Outcome
+from raylite.actors.core.simulation.network import Network
+from raylite.actors.core.simulation.primaries import Primary
+from raylite.actors.core.simulation.replicas import Replica
+from raylite.actors.core.simulation.requests import Answer, Request
+from raylite.actors.core.simulation.world import Process, World
+from raylite.policies.bookmark import Bookmark
+from raylite.policies.errors import Error, OutcomeUnknown, Unavailable
+from raylite.policies.query import Mode, Query
+from raylite.policies.session import FIRST_PRIMARY, FIRST_UNCONSTRAINED, PRIMARY_ONLY, SessionState, begin
+
+RETRY_SECONDS = (0.02, 0.3)
+GRACE_SECONDS = 0.5
+
+
+class Clients(Protocol):
+    """What a session needs of the system."""
+
+    world: World
+    network: Network
+    checkers: Checkers
+
+    def primary(self) -> Process | None:
+        """The newest primary's process."""
+        ...
+
+    def replica(self, index: int) -> Process:
+        """The newest process of this replica."""
+        ...
+
+    def report_missing(self) -> None:
+        """Somebody has missed the primary for two leases."""
+        ...
+
+    def next_write(self) -> int:
+        """A number for a write, never given before."""
+        ...
+
+    def think_seconds(self) -> float:
+        """How long a client waits before its next query."""
+        ...
+
+    def somebody(self) -> Session:
+        """A session, any."""
+        ...
+
+
+class Session(Process):
+    """One client and the sessions that it has one after the other. `writes`: share of writes among its queries."""
+
+    def __init__(self, around: Clients, name: str, replica: int) -> None:
+        super().__init__(around.world, name)
+        self.around, self._replica = around, replica
+        random = self.world.random
+        self.writes = random.uniform(0.4, 0.9)
+        self.seconds = random.uniform(1.5, 6.0)
+        self.state = SessionState()
+        self.floor = 0
+        self.count = 0
+        self._primary: Process | None = None
+        self._begin(random.choice((FIRST_UNCONSTRAINED, FIRST_PRIMARY)))
+        self.after(random.random() * 0.2, self.next)
+
+    @property
+    def label(self) -> str:
+        """The name of the session that goes on now."""
+        return f"{self.name}.{self.count}"
+
+    def _begin(self, constraint: str) -> None:
+        self.count += 1
+        self.state = begin(constraint)
+        self.floor = self.state.bookmark.sequence if self.state.bookmark else 0
+
+    def next(self) -> None:
+        """Asks the next query."""
+        random = self.world.random
+        if self.world.chance(0.03):
+            self._begin(random.choice((FIRST_UNCONSTRAINED, FIRST_PRIMARY)))
+        elif self.world.chance(0.04):
+            other = self.around.somebody().state.bookmark
+            self._begin(str(other) if other else FIRST_UNCONSTRAINED)
+        elif self.world.chance(0.01):
+            self.count, self.state, self.floor = self.count + 1, PRIMARY_ONLY, 0
+        self.ask()
+
+    def ask(self) -> None:
+        """Makes a query and sends it."""
+        kind = Kind.READ if not self.world.chance(self.writes) else Kind.WRITE
+        if kind is Kind.READ and self.world.chance(0.1):
+            kind = Kind.FAIL
+        Errand(self, self._operation(kind)).send()
+
+    def _operation(self, kind: Kind) -> Operation:
+        random = self.world.random
+        if kind is Kind.WRITE:
+            pages = sorted({FIRST_PAGE, *(random.randint(2, PAGES) for _ in range(random.choice((1, 1, 2, 5))))})
+            operation = Operation(self.label, kind, self.around.next_write(), pages)
+            if self.world.chance(0.1):
+                operation.per_piece = 1
+        else:
+            operation = Operation(self.label, kind, 0, [random.randint(2, PAGES)])
+        operation.floor, operation.latest = self.floor, self.around.checkers.latest
+        operation.started = self.world.now
+        self.around.checkers.operations.append(operation)
+        return operation
+
+    def target(self, operation: Operation) -> Process | None:
+        """Whom to ask: the primary that this client knows, or its replica."""
+        if operation.kind is Kind.WRITE or operation.primary:
+            self._primary = self._primary or self.around.primary()
+            return self._primary
+        return self.around.replica(self._replica)
+
+    def forget_primary(self) -> None:
+        """The next one that is asked is resolved anew."""
+        self._primary = None
+
+    def ended(self, operation: Operation, bookmark: Bookmark | None) -> None:
+        """The query is over."""
+        operation.ended = self.world.now
+        if bookmark is not None:
+            self.state = self.state.advance(str(bookmark))
+            if not self.state.stays:
+                self.floor = max(self.floor, bookmark.sequence)
+        self.after(self.around.think_seconds(), self.next)
+
+
+class Errand:
+    """One query on its way: repeated while it is certain that it did not run, or it is a read."""
+
+    def __init__(self, session: Session, operation: Operation) -> None:
+        self._session, self._operation = session, operation
+        blank = Query("", Mode.RUN, (), "", session.seconds)
+        stamped = session.state.stamp(blank)
+        self._bookmark = Bookmark.parse(stamped.bookmark) if stamped.bookmark else None
+        operation.primary = stamped.primary
+        self._deadline = session.now() + session.seconds
+        operation.deadline = session.world.now + session.seconds * 1.1
+        self._attempt = 0
+        self._answered_at = session.now()
+        session.after(session.seconds + GRACE_SECONDS, self._time_out)
+
+    def send(self) -> None:
+        """Asks whoever should know."""
+        session = self._session
+        if self._operation.outcome is not Outcome.PENDING:
+            return
+        left = self._deadline - session.now()
+        if left <= 0:
+            self._end(Outcome.REFUSED)
+            return
+        self._attempt += 1
+        target = session.target(self._operation)
+        if target is None:
+            self._later()
+            return
+        request = Request(self._operation, self._bookmark, left, partial(self._reply, target, self._attempt))
+        action = partial(_query, target, request)
+        session.around.network.call(session, target, action, partial(self._lost, self._attempt, target))
+        if self._operation.kind is not Kind.WRITE:
+            session.after(1.0, partial(self._lost, self._attempt, target))
+
+    def _reply(self, target: Process, attempt: int, answer: Answer | Error) -> None:
+        """An actor answers; the answer travels."""
+        session = self._session
+        lost = partial(self._nothing)
+        session.around.network.call(target, session, partial(self._take, attempt, answer), lost)
+
+    def _nothing(self) -> None:
+        """An answer that did not arrive is missed by who asked."""
+
+    def _lost(self, attempt: int, target: Process) -> None:
+        """No answer will come, or none that is worth waiting for."""
+        if attempt != self._attempt or self._operation.outcome is not Outcome.PENDING:
+            return
+        self._session.forget_primary()
+        if self._operation.kind is Kind.WRITE:
+            if not target.alive:
+                self._end(Outcome.UNKNOWN)
+        else:
+            self._later()
+
+    def _later(self) -> None:
+        self._session.after(self._session.world.random.uniform(*RETRY_SECONDS), self.send)
+
+    def _take(self, attempt: int, answer: Answer | Error) -> None:
+        operation = self._operation
+        if operation.outcome is not Outcome.PENDING:
+            return
+        if isinstance(answer, Answer):
+            operation.by_primary, operation.bookmark = answer.by_primary, answer.bookmark
+            operation.seen, operation.value = answer.seen, answer.value
+            self._session.around.checkers.told(operation)
+            self._end(Outcome.DONE)
+        elif attempt != self._attempt:
+            return
+        elif isinstance(answer, OutcomeUnknown):
+            self._end(Outcome.UNKNOWN)
+        elif isinstance(answer, Unavailable):
+            self._session.forget_primary()
+            self._later()
+        else:
+            self._session.around.checkers.violated("session", f"{answer} for {operation}")
+            self._end(Outcome.REFUSED)
+
+    def _time_out(self) -> None:
+        if self._operation.outcome is Outcome.PENDING:
+            self._session.forget_primary()
+            self._session.around.report_missing()
+            sent = self._operation.kind is Kind.WRITE and self._attempt
+            self._end(Outcome.UNKNOWN if sent else Outcome.REFUSED)
+
+    def _end(self, outcome: Outcome) -> None:
+        self._operation.outcome = outcome
+        self._session.ended(self._operation, self._operation.bookmark)
+
+
+def _query(target: Process, request: Request) -> None:
+    assert isinstance(target, Primary | Replica), "only these answer queries"
+    target.query(request)

@@ -1,0 +1,1 @@
+"""Performance beside a raw limit, as ratios in one run: `python -m benchmarks`."""
