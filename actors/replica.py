@@ -54,7 +54,6 @@ class Replica(Service):
         self._file: ReplicaFile | None = None
         self._engine: Engine | None = None
         self._shown = self._log.published
-        self._goal: Bookmark | None = None
         self._lag_ms: float | None = None
         self._progress = asyncio.Condition()
         self._heard_at: float | None = None
@@ -103,8 +102,8 @@ class Replica(Service):
 
     @property
     def _serves(self) -> bool:
-        """Whether the copy is whole: after a crash it may hold parts of entries up to its goal."""
-        return self._goal is None or self._shown.sequence >= self._goal.sequence
+        """Whether the copy is whole: after a crash it may hold parts of entries that are still to come."""
+        return self._file is not None and self._file.ready
 
     def _shows(self, bookmark: Bookmark) -> bool:
         reached = (bookmark.epoch, bookmark.sequence) <= (self._shown.epoch, self._shown.sequence)
@@ -127,7 +126,6 @@ class Replica(Service):
         file = await self._writer.run(partial(ReplicaFile.open, directory, config.database_id))
         self._file = file
         record = file.record
-        self._goal = record.goal
         self._shown = record.certain
         self._log = core.ReplicaLog(config.database_id, record.certain)
         self._engine = await self._reader.run(partial(Engine.reader, str(file.database)))

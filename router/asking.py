@@ -78,9 +78,6 @@ class SessionAsker:
         return _asked(await asyncio.shield(self._under_way(work)))
 
     async def _wait_for_turn(self, deadline: float) -> None:
-        if not self._turn.locked() and not self._waiting:
-            await self._turn.acquire()  # at once
-            return
         if self._waiting >= limits.WAITING_QUERIES:
             raise Overloaded("this session's queries", limits.WAITING_QUERIES)
         self._waiting += 1

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import msgspec
 
 from raylite.policies.errors import StatementError
@@ -69,10 +67,10 @@ def first_of(rows: Rows, column: str | None) -> Row | Value:
     """The first row, or one column of it; None without rows. Raises `StatementError` for an unknown column."""
     if column is not None and column not in rows.columns:
         raise StatementError(f"there is no column {column!r} in {list(rows.columns)}; the statement has run")
-    found: Sequence[Row] = as_dicts(rows)[:1]
-    if not found:
+    if not rows.rows:
         return None
-    return found[0] if column is None else found[0][column]
+    found: Row = dict(zip(rows.columns, rows.rows[0], strict=True))
+    return found if column is None else found[column]
 
 
 def _meta(answer: Answer, rows: Rows, round_trip_ms: float, attempts: int) -> Meta:

@@ -202,9 +202,13 @@ class Leader:
         return effects
 
     def missing(self, peer_id: str, first: int, now: float) -> list[Effect]:
-        """The shell no longer has the bytes of ordinal `first`, which it was to ship."""
+        """The shell no longer has the bytes of ordinal `first`, which it was to ship: a follower has them."""
         peer = self.peers.get(peer_id)
-        return [] if peer is None else self._catch_up(peer, self.window.place(first), now)
+        if peer is None:
+            return []
+        if first < self.window.first:
+            return self._probe(peer, now)
+        return self._catch_up(peer, self.window.place(first), now)
 
     # What others may rely on
 
@@ -418,16 +422,20 @@ class Leader:
         return others[self._number % len(others)] if others else None
 
     def _forward(self, peer: Peer, reply: m.Pieces, pieces: Sequence[Piece], now: float) -> list[Effect]:
-        """Only what lies before the window is surely this leader's log; the rest comes from the window."""
-        count = sum(piece.place.sequence <= self.window.start.sequence for piece in pieces)
+        """Of what a follower holds, only what lies before the window or is in it is surely this leader's log."""
+        count = next((i for i, piece in enumerate(pieces) if not self._is_own(piece.place)), len(pieces))
         if count == 0:
             peer.stall()
-            return self._diverge(peer) if peer.member is None else []
+            return []
         number = self._next_number()
         place = pieces[count - 1].place
-        whole = next((piece.place for piece in reversed(pieces[:count]) if piece.last), self.window.start)
+        whole = next((piece.place for piece in reversed(pieces[:count]) if piece.last), self.confirmed)
+        confirmed = min(whole, self.confirmed, key=lambda one: one.sequence)
         peer.sends_fetched(number, place, now)
-        return [Forward(peer.id, number, reply.after, reply.pieces[:count], place, whole)]
+        return [Forward(peer.id, number, reply.after, reply.pieces[:count], place, confirmed)]
+
+    def _is_own(self, place: Bookmark) -> bool:
+        return place.sequence <= self.window.start.sequence or self.window.find(place) is not None
 
     def _diverge(self, peer: Peer) -> list[Effect]:
         del self.peers[peer.id]

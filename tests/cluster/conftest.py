@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
 
 import raylite
-from raylite.policies.errors import Error
+
+_numbers = count()
 
 
 @pytest.fixture(scope="module")
@@ -21,12 +23,8 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture
-def database(system: Path, request: pytest.FixtureRequest) -> raylite.Database:
+def database(system: Path) -> raylite.Database:
     """A new database with an empty table `t`."""
-    name = request.node.name.partition("[")[0][-60:]
-    database = raylite.connect(name, create=True)
-    database.exec("CREATE TABLE IF NOT EXISTS t (client INTEGER, n INTEGER)")
+    database = raylite.connect(f"test-{next(_numbers)}", create=True)
+    database.exec("CREATE TABLE t (client INTEGER, n INTEGER)")
     return database
-
-
-__all__ = ["Error", "database", "system"]

@@ -181,6 +181,13 @@ def test_asking_again_ends_at_the_deadline_and_pauses_in_between() -> None:
     assert 6 < len(world.asked) < 30
 
 
+def test_nobody_is_asked_after_the_deadline() -> None:
+    world = World()
+    world.on(NEAR, After(2.0 + limits.ANSWER_GRACE_SECONDS / 2, GONE))
+    assert isinstance(fail(world, query(WRITE, seconds=2.0)), Unreachable)
+    assert world.actors == [NEAR]
+
+
 def test_a_missing_quorum_is_waited_for_a_while_and_then_told() -> None:
     world = World()
     world.on(PRIMARY, *[failed(NoQuorum(NAME, 2, 3))] * 1000)

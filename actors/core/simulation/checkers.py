@@ -14,6 +14,7 @@ from raylite.actors.core import follower as core
 from raylite.actors.core.simulation.disk import Record
 from raylite.actors.core.simulation.entries import Made
 from raylite.actors.core.simulation.history import Kind, Operation
+from raylite.actors.core.simulation.requests import Answer
 from raylite.policies.bookmark import Bookmark
 from raylite.policies.quorum import Members, majority
 
@@ -125,7 +126,9 @@ class Checkers:
     def confirmed(self, primary: str, epoch: int, place: Bookmark) -> None:
         """A primary says that this entry is confirmed."""
         if not self.is_safe(place):
-            self.violated(Checker.CONFIRMED, f"{primary} in epoch {epoch} confirmed {place}: no quorum has it")
+            self.violated(
+                Checker.CONFIRMED, f"{primary} in epoch {epoch} confirmed {place}: no quorum has it"
+            )
         other = self._confirmers.setdefault(epoch, primary)
         if other != primary:
             self.violated(Checker.EPOCH, f"{other} and {primary} both confirmed in epoch {epoch}")
@@ -149,14 +152,14 @@ class Checkers:
 
     # What clients are told
 
-    def answered(self, operation: Operation, actor: str) -> None:
+    def answered(self, operation: Operation, answer: Answer, actor: str) -> None:
         """An answer, or an error of a statement, leaves."""
         if operation.kind is Kind.WRITE:
             place = self.written.get(operation.write)
             if place is None or not self.is_safe(place):
                 what = f"{actor} acknowledged write {operation.write} at {place}: no quorum has it"
                 self.violated(Checker.ACKNOWLEDGED, what)
-        for write in (operation.seen, operation.value):
+        for write in (answer.seen, answer.value):
             place = self.written.get(write)
             if write and (place is None or not self.is_safe(place)):
                 self.violated(Checker.VISIBLE, f"{actor} showed write {write} at {place}: no quorum has it")

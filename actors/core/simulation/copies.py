@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import msgspec
 
-from raylite.actors.core.simulation.entries import State, changes
 from raylite.actors.core.piece import Piece
+from raylite.actors.core.simulation.entries import State, changes
 from raylite.policies.bookmark import Bookmark
 
 

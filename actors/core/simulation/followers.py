@@ -22,17 +22,20 @@ class Follower:
     """One follower actor: restarted after a crash, in its own directory."""
 
     def __init__(
-        self, world: World, name: str, database: str, checkers: Checkers, make_log: type[core.FollowerLog]
+        self,
+        world: World,
+        name: str,
+        database: str,
+        checkers: Checkers,
+        make_log: type[core.FollowerLog],
+        process: type[FollowerProcess],
     ) -> None:
         self.world, self.name, self.database = world, name, database
         self.checkers, self.make_log = checkers, make_log
         self.disk = Disk(database, world.random)
         self.joins = 0
-        self.process = self.make_process()
-
-    def make_process(self) -> FollowerProcess:
-        """A process that has read the disk."""
-        return FollowerProcess(self)
+        self._make_process = process
+        self.process = process(self)
 
     @property
     def log(self) -> core.FollowerLog | None:
@@ -48,7 +51,7 @@ class Follower:
     def restart(self) -> None:
         """A new process, if there is none."""
         if not self.process.alive:
-            self.process = self.make_process()
+            self.process = self._make_process(self)
 
 
 class FollowerProcess(Process):

@@ -92,7 +92,9 @@ class Outgoing:
 
     def _fetched(self, effect: lead.Fetch, reply: m.FromFollower) -> None:
         primary = self._primary
-        pieces = primary.around.cores.describe(reply.after, reply.pieces) if isinstance(reply, m.Pieces) else []
+        pieces = (
+            primary.around.cores.describe(reply.after, reply.pieces) if isinstance(reply, m.Pieces) else []
+        )
         primary.carry_out(primary.core.fetched(effect.peer, reply, pieces, primary.now()))
 
     def _received(self, peer: str, reply: m.FromFollower) -> None:

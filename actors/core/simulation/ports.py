@@ -1,27 +1,19 @@
-"""What the simulated actors need of their surroundings, and which cores are under test."""
+"""What a simulated actor needs of the system around it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-import msgspec
-
-from raylite.actors.core.follower import FollowerLog
 from raylite.actors.core.leader import Bounds
-from raylite.actors.core.piece import Piece, describe_all
-from raylite.actors.core.primary import PrimaryCore
-from raylite.actors.core.replica import ReplicaLog
-from raylite.actors.core.simulation.copies import ReplicaFile
 from raylite.actors.core.takeover import Adopted
 from raylite.policies.bookmark import Bookmark
 
 if TYPE_CHECKING:
     from raylite.actors.core.simulation.checkers import Checkers
-    from raylite.actors.core.simulation.followers import Follower, FollowerProcess
+    from raylite.actors.core.simulation.cores import Cores
+    from raylite.actors.core.simulation.followers import FollowerProcess
     from raylite.actors.core.simulation.network import Network
     from raylite.actors.core.simulation.primaries import Primary
-    from raylite.actors.core.simulation.sessions import Session
     from raylite.actors.core.simulation.world import Process, World
 
 

@@ -119,8 +119,7 @@ class Primary(Process):
 
     def answer(self, request: Request, answer: Answer) -> None:
         """An answer leaves."""
-        request.operation.seen, request.operation.value = answer.seen, answer.value
-        self.around.checkers.answered(request.operation, self.name)
+        self.around.checkers.answered(request.operation, answer, self.name)
         request.reply(answer)
 
     def _check_deadlines(self) -> None:

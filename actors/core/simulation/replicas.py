@@ -87,8 +87,7 @@ class Replica(Process):
         seen = self.file.view.get(FIRST_PAGE, 0)
         value = self.file.view.get(request.operation.pages[0], 0)
         answer = Answer(seen, value, self.file.mark, False)
-        request.operation.seen, request.operation.value = seen, value
-        self.around.checkers.answered(request.operation, self.name)
+        self.around.checkers.answered(request.operation, answer, self.name)
         request.reply(answer)
 
     def _forward(self, request: Request) -> None:

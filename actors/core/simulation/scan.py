@@ -62,9 +62,13 @@ class Scan:
             self._checkers.violated(Checker.SESSION, what)
         shown[operation.session] = max(sequence, before)
         if operation.by_primary and sequence < operation.latest:
-            self._checkers.violated(Checker.LINEAR, f"sequence {sequence} after {operation.latest}: {operation}")
+            self._checkers.violated(
+                Checker.LINEAR, f"sequence {sequence} after {operation.latest}: {operation}"
+            )
         if operation.bookmark is not None and operation.bookmark.sequence < sequence:
-            self._checkers.violated(Checker.SESSION, f"bookmark {operation.bookmark} is below {sequence}: {operation}")
+            self._checkers.violated(
+                Checker.SESSION, f"bookmark {operation.bookmark} is below {sequence}: {operation}"
+            )
 
     def _check_snapshot(self, operation: Operation, sequence: int) -> None:
         versions = self._versions.get(operation.pages[0], [])

@@ -28,6 +28,7 @@ class Clients(Protocol):
     world: World
     network: Network
     checkers: Checkers
+    stopping: bool
 
     def primary(self) -> Process | None:
         """The newest primary's process."""
@@ -66,6 +67,7 @@ class Session(Process):
         self.state = SessionState()
         self.floor = 0
         self.count = 0
+        self.errand: Errand | None = None
         self._primary: Process | None = None
         self._begin(random.choice((FIRST_UNCONSTRAINED, FIRST_PRIMARY)))
         self.after(random.random() * 0.2, self.next)
@@ -81,7 +83,9 @@ class Session(Process):
         self.floor = self.state.bookmark.sequence if self.state.bookmark else 0
 
     def next(self) -> None:
-        """Asks the next query."""
+        """Asks the next query, unless it is time to end."""
+        if self.around.stopping:
+            return
         random = self.world.random
         if self.world.chance(0.03):
             self._begin(random.choice((FIRST_UNCONSTRAINED, FIRST_PRIMARY)))
@@ -97,12 +101,15 @@ class Session(Process):
         kind = Kind.READ if not self.world.chance(self.writes) else Kind.WRITE
         if kind is Kind.READ and self.world.chance(0.1):
             kind = Kind.FAIL
-        Errand(self, self._operation(kind)).send()
+        self.errand = Errand(self, self._operation(kind))
+        self.errand.send()
 
     def _operation(self, kind: Kind) -> Operation:
         random = self.world.random
         if kind is Kind.WRITE:
-            pages = sorted({FIRST_PAGE, *(random.randint(2, PAGES) for _ in range(random.choice((1, 1, 2, 5))))})
+            pages = sorted(
+                {FIRST_PAGE, *(random.randint(2, PAGES) for _ in range(random.choice((1, 1, 2, 5))))}
+            )
             operation = Operation(self.label, kind, self.around.next_write(), pages)
             if self.world.chance(0.1):
                 operation.per_piece = 1
@@ -115,7 +122,8 @@ class Session(Process):
 
     def target(self, operation: Operation) -> Process | None:
         """Whom to ask: the primary that this client knows, or its replica."""
-        if operation.kind is Kind.WRITE or operation.primary:
+        forwarded = operation.kind is Kind.WRITE and self.world.chance(0.2)
+        if (operation.kind is Kind.WRITE or operation.primary) and not forwarded:
             self._primary = self._primary or self.around.primary()
             return self._primary
         return self.around.replica(self._replica)
@@ -146,7 +154,7 @@ class Errand:
         self._deadline = session.now() + session.seconds
         operation.deadline = session.world.now + session.seconds * 1.1
         self._attempt = 0
-        self._answered_at = session.now()
+        self._target: Process | None = None
         session.after(session.seconds + GRACE_SECONDS, self._time_out)
 
     def send(self) -> None:
@@ -160,14 +168,16 @@ class Errand:
             return
         self._attempt += 1
         target = session.target(self._operation)
-        if target is None:
+        if target is None or not target.alive:
+            session.forget_primary()
             self._later()
             return
+        self._target = target
         request = Request(self._operation, self._bookmark, left, partial(self._reply, target, self._attempt))
         action = partial(_query, target, request)
-        session.around.network.call(session, target, action, partial(self._lost, self._attempt, target))
+        session.around.network.call(session, target, action, partial(self._lost, self._attempt))
         if self._operation.kind is not Kind.WRITE:
-            session.after(1.0, partial(self._lost, self._attempt, target))
+            session.after(1.0, partial(self._lost, self._attempt))
 
     def _reply(self, target: Process, attempt: int, answer: Answer | Error) -> None:
         """An actor answers; the answer travels."""
@@ -178,14 +188,19 @@ class Errand:
     def _nothing(self) -> None:
         """An answer that did not arrive is missed by who asked."""
 
-    def _lost(self, attempt: int, target: Process) -> None:
+    def died(self, process: Process) -> None:
+        """The connection to a process that is gone ends."""
+        if process is self._target:
+            seconds = 0.05 * self._session.world.random.random()
+            self._session.after(seconds, partial(self._lost, self._attempt))
+
+    def _lost(self, attempt: int) -> None:
         """No answer will come, or none that is worth waiting for."""
         if attempt != self._attempt or self._operation.outcome is not Outcome.PENDING:
             return
         self._session.forget_primary()
         if self._operation.kind is Kind.WRITE:
-            if not target.alive:
-                self._end(Outcome.UNKNOWN)
+            self._end(Outcome.UNKNOWN)
         else:
             self._later()
 
