@@ -112,7 +112,7 @@ async def measure(console: Console, folder: Path) -> None:
     await bare.call.remote()
     limits = {
         "stream": await median_ms(connection.ping),
-        "Ray call": await median_ms(lambda: bare.call.remote()),
+        "Ray call": await median_ms(bare.call.remote),
     }
     table = Table(
         "what", "travels by", "ms", "bare call ms", "ratio", title=f"One client, medians of {ROUNDS} rounds"

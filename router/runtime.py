@@ -15,7 +15,7 @@ from raylite.actors.service import answers_nothing, distance_of
 from raylite.actors.stream import Connection, Identity, connect, tls_from_environment
 from raylite.policies import limits
 from raylite.policies.catalogue import DatabaseEntry, Placement, RouteEntry, RoutingTable
-from raylite.policies.errors import DatabaseNotFound, Error, Unreachable
+from raylite.policies.errors import DatabaseNotFound, Error, NoReply, Unreachable
 from raylite.policies.query import Answer, Failure, Query
 from raylite.policies.routing import Candidate, Nearest, RoutingPolicy
 from raylite.policies.status import ActorStatus
@@ -34,6 +34,7 @@ class Caller:
         self._distance = distance_of(settings)
         self._tls = tls_from_environment(os.environ)
         self._dials: dict[str, asyncio.Task[Connection]] = {}
+        self._watches: set[asyncio.Task[None]] = set()
         self._round_trips_ms: dict[str, float] = {}
 
     async def ask(self, actor: str, query: Query, seconds: float) -> Answer | Failure:
@@ -62,6 +63,8 @@ class Caller:
 
     async def close(self) -> None:
         """Ends all connections."""
+        for watch in (*self._watches,):
+            watch.cancel()
         dials, self._dials = list(self._dials.values()), {}
         for dial in dials:
             dial.cancel()
@@ -86,7 +89,21 @@ class Caller:
             self._identity, endpoint, answers_nothing, tls=self._tls, distance=self._distance
         )
         self._round_trips_ms[actor] = 1000 * await connection.ping(limits.CONNECT_SECONDS)
+        watch = asyncio.create_task(_watch(connection))
+        self._watches.add(watch)
+        watch.add_done_callback(self._watches.discard)
         return connection
+
+
+async def _watch(connection: Connection) -> None:
+    """Ends a connection whose process has stopped: it stays open, but nobody is there."""
+    while connection.is_open:
+        await asyncio.sleep(limits.PEER_SILENCE_SECONDS)
+        if connection.waiting:
+            try:
+                await connection.ping(limits.MISSED_SECONDS)
+            except (NoReply, Unreachable):
+                connection.abort(f"no sign of life for {limits.MISSED_SECONDS:g} s")
 
 
 class Runtime:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 import raylite
+from raylite.actors import handles
+from raylite.router.sync import background
 
 _numbers = count()
 
@@ -23,8 +25,14 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture
-def database(system: Path) -> raylite.Database:
-    """A new database with an empty table `t`."""
+def database(system: Path) -> Iterator[raylite.Database]:
+    """A new database with an empty table `t`, deleted afterwards."""
+    yield from make_database()
+
+
+def make_database() -> Iterator[raylite.Database]:
+    """For fixtures of other scopes."""
     database = raylite.connect(f"test-{next(_numbers)}", create=True)
     database.exec("CREATE TABLE t (client INTEGER, n INTEGER)")
-    return database
+    yield database
+    background.run(handles.call("registry", "delete", database.name, seconds=30))
