@@ -260,9 +260,9 @@ class Relay:
         self._owner.confirmed(place)
 
     async def _tick(self) -> None:
-        for member in self.core.members.everyone:
-            self._link(member)
         while True:
+            for member in self.core.contacts:
+                self._link(member)
             self._carry_out(self.core.tick(boottime()))
             await asyncio.sleep(limits.LEASE_SECONDS / 20)
 

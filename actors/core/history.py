@@ -61,8 +61,10 @@ class History:
         digest = self._digests.get(bookmark.sequence)
         if digest is not None:
             return digest == bookmark.digest
-        return bookmark.sequence == 0 or self._epoch_of(bookmark.sequence) == bookmark.epoch
+        epoch = self._epoch_of(bookmark.sequence)
+        return bookmark.sequence == 0 or epoch is None or epoch == bookmark.epoch
 
-    def _epoch_of(self, sequence: int) -> int:
+    def _epoch_of(self, sequence: int) -> int | None:
+        """None if the table does not reach that far back: a copy that just started was not told it yet."""
         index = bisect_right(self._epochs, sequence, key=lambda entry: entry[1])
-        return self._epochs[index - 1][0] if index else 0
+        return self._epochs[index - 1][0] if index else None

@@ -294,7 +294,8 @@ class Leader:
         peer.acked = max(peer.acked, ordinal)
         if peer.state is not State.STREAMING and peer.expects(reply.number):
             peer.stream_from(ordinal, reply.place)
-        return self._confirm(now) + self._pump(peer, now)
+        news = peer.member is not None and ordinal > self._confirmed_ordinal
+        return (self._confirm(now) if news else []) + self._pump(peer, now)
 
     def _read_on(self, peer: Peer, place: Bookmark, now: float) -> list[Effect]:
         """An old place was acknowledged: go on reading, unless this is the late answer to something else."""

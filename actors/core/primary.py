@@ -129,8 +129,9 @@ class PrimaryCore:
             self.leader.lost(peer_id)
 
     def follow(self, replica: str, confirmed: Bookmark, now: float) -> list[Effect]:
-        """A replica asks for the stream; raises `NotPrimary` before the first entry is confirmed and after the end."""
-        if self.leader is None or self.phase not in (Phase.REPLAYING, Phase.OPEN):
+        """A replica asks for the stream; raises `NotPrimary` if this reign is not open yet, or certainly over."""
+        reigns = self.phase in (Phase.REPLAYING, Phase.OPEN) and confirmed.epoch <= self.epoch
+        if self.leader is None or not reigns:
             raise NotPrimary(self.name, self.epoch)
         return self._carry(self.leader.follow(replica, confirmed, now), now)
 
@@ -204,8 +205,15 @@ class PrimaryCore:
                 f"{self.name}: queries that run or wait for confirmation", limits.WAITING_QUERIES
             )
         if bookmark is not None:
-            self.history.check(bookmark)
+            self._check_bookmark(self.history, bookmark, now)
         self._admitted += 1
+
+    def _check_bookmark(self, history: History, bookmark: Bookmark, now: float) -> None:
+        """A bookmark of a later reign means that this one may be over; while its lease runs there is no later one."""
+        history.check_database(bookmark)
+        if bookmark.epoch > self.epoch and not self._may_answer(now):
+            raise NotPrimary(self.name, self.epoch)
+        history.check(bookmark)
 
     def dismissed(self) -> None:
         """A query that was admitted has its response, or has come to nothing."""

@@ -56,7 +56,8 @@ class ReplicaLog:
     """
 
     def __init__(self, database: str, published: Bookmark, epoch: int = 0) -> None:
-        self.database, self.published, self.epoch = database, published, epoch
+        self.database, self.published = database, published
+        self.epoch = max(epoch, published.epoch)
         self.held: list[Piece] = []
         self.history = History(published)
 

@@ -24,6 +24,7 @@ class Writers:
         self.refused: Counter[str] = Counter()
         self.last_acknowledged = time.monotonic()
         self._database = database
+        self._stopping = False
         self._insert = database.prepare("INSERT INTO t VALUES (?, ?)")
         self._tasks = [asyncio.create_task(self._write(client)) for client in range(CLIENTS)]
 
@@ -35,10 +36,9 @@ class Writers:
         return self.last_acknowledged - moment
 
     async def stop(self) -> None:
-        """Ends all clients."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        """Ends all clients, each after the write that it has under way."""
+        self._stopping = True
+        await asyncio.gather(*self._tasks)
 
     async def check(self) -> None:
         """Everything acknowledged is there once, and nothing is there that was never written."""
@@ -49,7 +49,7 @@ class Writers:
 
     async def _write(self, client: int) -> None:
         n = 0
-        while True:
+        while not self._stopping:
             n += 1
             self.unknown.add((client, n))
             try:

@@ -30,6 +30,8 @@ class Checker:
     """One log: all confirmations of a sequence name the same entry."""
     EPOCH = "epoch"
     """In an epoch one primary confirms."""
+    KEPT = "kept"
+    """No follower gives its log up, since no disk is damaged."""
     CONFIRMED = "confirmed"
     """Primaries confirm, and followers mark, only what is safe."""
     VISIBLE = "visible"
@@ -86,8 +88,9 @@ class Checkers:
     def made(self, previous: Bookmark, made: Sequence[Made], operation: Operation | None) -> None:
         """A primary made an entry."""
         piece = made[-1].piece
-        before = self.entries.get(previous)
-        members = piece.members or (before.members if before else self.first_members)
+        if previous not in self.entries:
+            previous = next((one for one in self.entries if one.digest == previous.digest), self.start)
+        members = piece.members or self.entries[previous].members
         write, pages = (operation.write, operation.pages) if operation else (0, ())
         self.entries[piece.place] = Entry(piece.place, previous, members, write, pages)
         if write:
@@ -99,9 +102,10 @@ class Checkers:
         """A follower has these on disk."""
         for record in records:
             change = record.change
-            if isinstance(change, core.StorePiece) and change.piece.last:
-                if change.piece.place.epoch == record.epoch:
-                    self._vote(incarnation, change.piece.place)
+            if not isinstance(change, core.StorePiece) or not change.piece.last:
+                continue
+            if change.piece.place.epoch == record.epoch:
+                self._vote(incarnation, change.piece.place)
 
     def _vote(self, incarnation: str, place: Bookmark) -> None:
         voters = self._voters.setdefault(place, set())

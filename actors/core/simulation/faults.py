@@ -197,7 +197,10 @@ class Injector:
         slow = self._system.network.slow
         host = self._random.choice(self._hosts())
         slow[host] = self._random.choice((0.02, 0.2, 0.8))
-        self._for(0.3, 3, partial(slow.pop, host, 0.0))
+        self._for(0.3, 3, partial(self._fast, host))
+
+    def _fast(self, host: str) -> None:
+        self._system.network.slow.pop(host, None)
 
     def _lossy(self) -> None:
         network = self._system.network

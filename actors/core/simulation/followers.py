@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import cast
 
 from raylite.actors.core import follower as core
 from raylite.actors.core import messages as m
 from raylite.actors.core.log import LogIndex
-from raylite.actors.core.simulation.checkers import Checkers
+from raylite.actors.core.simulation.checkers import Checker, Checkers
 from raylite.actors.core.simulation.disk import Disk, StoreJoined
 from raylite.actors.core.simulation.world import Action, Process, World
 from raylite.policies.bookmark import Bookmark, origin
@@ -132,15 +133,20 @@ class FollowerProcess(Process):
         for effect in effects:
             match effect:
                 case core.Reply(to, message):
-                    assert callable(to), "a reply's address is whom to call"
-                    self._when_stored(partial(to, message))
+                    self._when_stored(partial(cast(Answer, to), message))
                 case core.Load():
                     self._when_stored(partial(self._load, effect))
                 case _:
                     self.disk.write(effect, epoch)
-                    if isinstance(effect, core.StoreConfirmed):
-                        self.follower.checkers.marked(effect.confirmed, self.name)
+                    self._watch(effect)
         self._sync()
+
+    def _watch(self, change: core.Effect) -> None:
+        checkers = self.follower.checkers
+        if isinstance(change, core.StoreConfirmed):
+            checkers.marked(change.confirmed, self.name)
+        elif isinstance(change, core.StoreGaveUp):
+            checkers.violated(Checker.KEPT, f"{self.name} gave its log up")
 
     def _load(self, effect: core.Load) -> None:
         assert callable(effect.to), "a reply's address is whom to call"

@@ -72,8 +72,11 @@ class Connection:
         """What `end` does when it notices that the connection is gone."""
         self._on_close[end] = action
 
-    def send(self, sender: Process, action: Action) -> None:
-        """Runs `action` at the other end, after all that was sent there before; lost if the connection breaks."""
+    def send(self, sender: Process, action: Action, *, reliable: bool = False) -> None:
+        """Runs `action` at the other end, after all that was sent there before; lost if the connection breaks.
+
+        Unless `reliable`, it may also be lost or come twice while the network is bad: the relay must bear that.
+        """
         if not self._open[sender]:
             return
         network, world = self.network, self.network.world
@@ -84,13 +87,13 @@ class Connection:
         if not receiver.alive:
             self.break_()
             return
-        if network.loss and world.chance(network.loss):
+        if network.loss and not reliable and world.chance(network.loss):
             return
         arrival = max(world.now + network.delay(sender, receiver), self._last[receiver])
         self._last[receiver] = arrival
         deliver = partial(self._deliver, receiver, action)
         world.after(arrival - world.now, deliver, receiver)
-        if network.duplication and world.chance(network.duplication):
+        if network.duplication and not reliable and world.chance(network.duplication):
             world.after(arrival - world.now + 0.3 * world.random.random(), deliver, receiver)
 
     def _deliver(self, receiver: Process, action: Action) -> None:

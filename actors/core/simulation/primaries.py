@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from functools import partial
+from typing import cast
 
 from raylite.actors.core import leader as lead
 from raylite.actors.core import primary as core
@@ -58,11 +59,13 @@ class Primary(Process):
         self.pages: State = {}
         self.pending: dict[int, tuple[Request, float]] = {}
         self.woke_at = self.world.now
+        self._loop_seconds = self.world.random.choice((0.001, 0.01, 0.02))
         self._writer: Writer | None = None
         self._before = directory.file.origin
         self._jobs: deque[Action] = deque()
         self._busy = False
         self._handed: list[Made] = []
+        self._finished: list[Action] = []
         self._handing_on = False
         self._checkpointing = False
         self.outgoing = Outgoing(self)
@@ -96,17 +99,15 @@ class Primary(Process):
         seen = self.pages.get(FIRST_PAGE, 0)
         answer = Answer(seen, self.pages.get(operation.pages[0], 0), self._writer.tail, True)
         waiting = core.Waiting((token, answer), self._writer.tail, wrote, deadline)
-        self.after(0.0005 * self.world.random.random(), partial(self.finish, waiting, operation))
+        self._finished.append(partial(self.finish, waiting, operation))
+        self._hand_on()
 
     def finish(self, waiting: core.Waiting, operation: Operation) -> None:
         """A query has run; its response leaves when the core says so."""
-        if self._handing_on:  # what the thread made came first
-            self._take_handed()
         self.carry_out(self.core.finished(waiting, self.now()))
 
     def _respond(self, effect: core.Respond) -> None:
-        assert isinstance(effect.token, tuple), "a response's token is the query's and what came of it"
-        token, answer = effect.token
+        token, answer = cast("tuple[int, Answer]", effect.token)
         found = self.pending.pop(token, None)
         if found is None:
             return
@@ -150,16 +151,21 @@ class Primary(Process):
         self.around.checkers.made(self._before, made, operation)
         self._before = made[-1].piece.place
         self._handed += made
+        self._hand_on()
+
+    def _hand_on(self) -> None:
         if not self._handing_on:
             self._handing_on = True
-            self.after(0.0005 * self.world.random.random(), self._take_handed)
+            self.after(self._loop_seconds * self.world.random.random(), self._take_handed)
 
     def _take_handed(self) -> None:
-        if not self._handing_on:
-            return
         self._handing_on = False
         made, self._handed = self._handed, []
-        self.commit(made)
+        finished, self._finished = self._finished, []
+        if made:
+            self.commit(made)
+        for action in finished:
+            action()
 
     def commit(self, made: Sequence[Made]) -> None:
         """New pieces, in the log's order."""

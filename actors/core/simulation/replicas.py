@@ -95,7 +95,7 @@ class Replica(Process):
         if connection is None or not isinstance(connection.acceptor, Primary):
             request.reply(Unreachable("the primary", "no connection"))
             return
-        connection.send(self, partial(connection.acceptor.query, request))
+        connection.send(self, partial(connection.acceptor.query, request), reliable=True)
 
     # The stream
 
@@ -103,7 +103,7 @@ class Replica(Process):
         primary = connection.acceptor
         assert isinstance(primary, Primary), "a replica dials primaries"
         message = m.Follow(self.around.database, self.name, "", self.log.published, self.log.epoch)
-        connection.send(self, partial(primary.outgoing.follow, self, connection, message))
+        connection.send(self, partial(primary.outgoing.follow, self, connection, message), reliable=True)
 
     def _down(self) -> None:
         """The link dials again."""

@@ -16,8 +16,11 @@ class Scan:
         self._checkers = checkers
         self._sequences: dict[int, int] = {0: 0}
         self._versions: dict[int, list[tuple[int, int]]] = {}
+        self._writes: list[int] = []
         for sequence, entry in checkers.log().items():
-            self._sequences[entry.write] = sequence if entry.write else 0
+            if entry.write:
+                self._sequences[entry.write] = sequence
+                self._writes.append(sequence)
             for page in entry.pages:
                 self._versions.setdefault(page, []).append((sequence, entry.write))
 
@@ -57,7 +60,7 @@ class Scan:
     def _check_order(self, operation: Operation, sequence: int, shown: dict[str, int]) -> None:
         before = max(operation.floor, shown.get(operation.session, 0))
         wrote = operation.kind is Kind.WRITE
-        if sequence < before or (wrote and sequence == before):
+        if (wrote and sequence <= before) or (not wrote and self._until(sequence) <= before):
             what = f"sequence {sequence} after {before}: {operation}"
             self._checkers.violated(Checker.SESSION, what)
         shown[operation.session] = max(sequence, before)
@@ -69,6 +72,11 @@ class Scan:
             self._checkers.violated(
                 Checker.SESSION, f"bookmark {operation.bookmark} is below {sequence}: {operation}"
             )
+
+    def _until(self, sequence: int) -> int:
+        """The sequence of the next write: a read that found the one before saw the log up to somewhere below it."""
+        index = bisect_right(self._writes, sequence)
+        return self._writes[index] if index < len(self._writes) else self._checkers.safe_end + 1
 
     def _check_snapshot(self, operation: Operation, sequence: int) -> None:
         versions = self._versions.get(operation.pages[0], [])

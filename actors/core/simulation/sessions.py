@@ -56,7 +56,10 @@ class Clients(Protocol):
 
 
 class Session(Process):
-    """One client and the sessions that it has one after the other. `writes`: share of writes among its queries."""
+    """One client and the sessions that it has one after the other.
+
+    writes: share of writes among its queries; stubborn: it goes on asking a primary that is silent.
+    """
 
     def __init__(self, around: Clients, name: str, replica: int) -> None:
         super().__init__(around.world, name)
@@ -67,6 +70,7 @@ class Session(Process):
         self.state = SessionState()
         self.floor = 0
         self.count = 0
+        self.stubborn = self.world.chance(0.3)
         self.errand: Errand | None = None
         self._primary: Process | None = None
         self._begin(random.choice((FIRST_UNCONSTRAINED, FIRST_PRIMARY)))
@@ -128,6 +132,11 @@ class Session(Process):
             return self._primary
         return self.around.replica(self._replica)
 
+    def doubt_primary(self) -> None:
+        """The primary was silent; a stubborn client stays with it as long as its connection stands."""
+        if not self.stubborn or self._primary is None or not self._primary.alive:
+            self._primary = None
+
     def forget_primary(self) -> None:
         """The next one that is asked is resolved anew."""
         self._primary = None
@@ -146,7 +155,7 @@ class Errand:
     """One query on its way: repeated while it is certain that it did not run, or it is a read."""
 
     def __init__(self, session: Session, operation: Operation) -> None:
-        self._session, self._operation = session, operation
+        self._session, self.operation = session, operation
         blank = Query("", Mode.RUN, (), "", session.seconds)
         stamped = session.state.stamp(blank)
         self._bookmark = Bookmark.parse(stamped.bookmark) if stamped.bookmark else None
@@ -160,23 +169,23 @@ class Errand:
     def send(self) -> None:
         """Asks whoever should know."""
         session = self._session
-        if self._operation.outcome is not Outcome.PENDING:
+        if self.operation.outcome is not Outcome.PENDING:
             return
         left = self._deadline - session.now()
         if left <= 0:
             self._end(Outcome.REFUSED)
             return
         self._attempt += 1
-        target = session.target(self._operation)
+        target = session.target(self.operation)
         if target is None or not target.alive:
             session.forget_primary()
             self._later()
             return
         self._target = target
-        request = Request(self._operation, self._bookmark, left, partial(self._reply, target, self._attempt))
+        request = Request(self.operation, self._bookmark, left, partial(self._reply, target, self._attempt))
         action = partial(_query, target, request)
         session.around.network.call(session, target, action, partial(self._lost, self._attempt))
-        if self._operation.kind is not Kind.WRITE:
+        if self.operation.kind is not Kind.WRITE:
             session.after(1.0, partial(self._lost, self._attempt))
 
     def _reply(self, target: Process, attempt: int, answer: Answer | Error) -> None:
@@ -196,10 +205,10 @@ class Errand:
 
     def _lost(self, attempt: int) -> None:
         """No answer will come, or none that is worth waiting for."""
-        if attempt != self._attempt or self._operation.outcome is not Outcome.PENDING:
+        if attempt != self._attempt or self.operation.outcome is not Outcome.PENDING:
             return
-        self._session.forget_primary()
-        if self._operation.kind is Kind.WRITE:
+        self._session.doubt_primary()
+        if self.operation.kind is Kind.WRITE:
             self._end(Outcome.UNKNOWN)
         else:
             self._later()
@@ -208,7 +217,7 @@ class Errand:
         self._session.after(self._session.world.random.uniform(*RETRY_SECONDS), self.send)
 
     def _take(self, attempt: int, answer: Answer | Error) -> None:
-        operation = self._operation
+        operation = self.operation
         if operation.outcome is not Outcome.PENDING:
             return
         if isinstance(answer, Answer):
@@ -228,15 +237,15 @@ class Errand:
             self._end(Outcome.REFUSED)
 
     def _time_out(self) -> None:
-        if self._operation.outcome is Outcome.PENDING:
-            self._session.forget_primary()
+        if self.operation.outcome is Outcome.PENDING:
+            self._session.doubt_primary()
             self._session.around.report_missing()
-            sent = self._operation.kind is Kind.WRITE and self._attempt
+            sent = self.operation.kind is Kind.WRITE and self._attempt
             self._end(Outcome.UNKNOWN if sent else Outcome.REFUSED)
 
     def _end(self, outcome: Outcome) -> None:
-        self._operation.outcome = outcome
-        self._session.ended(self._operation, self._operation.bookmark)
+        self.operation.outcome = outcome
+        self._session.ended(self.operation, self.operation.bookmark)
 
 
 def _query(target: Process, request: Request) -> None:

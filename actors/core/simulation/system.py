@@ -21,7 +21,7 @@ from raylite.policies.quorum import Member, Members, is_quorum
 
 DATABASE = "simulated"
 SPARE_FOLLOWERS = 2
-ENOUGH_WRITES = 260
+ENOUGH_WRITES = 220
 
 
 class System:
@@ -46,13 +46,14 @@ class System:
         self.newest = self._make_primary()
         self.replicas = [
             Replica(self, ReplicaDirectory(f"replica-{one}", origin(DATABASE)))
-            for one in range(random.choice((1, 2, 2)))
+            for one in range(random.choice((1, 2)))
         ]
         self.sessions = [
             cores.session(self, f"session-{one}", one % len(self.replicas))
             for one in range(random.randint(4, 6))
         ]
         self.world.after(0.25, self._watch)
+        self._crowd_now_and_then()
 
     def _start_followers(self) -> None:
         names = [f"follower-{one}" for one in range(FOLLOWERS + SPARE_FOLLOWERS)]
@@ -102,11 +103,16 @@ class System:
         """Clients are quick where it matters, and slow once they have written enough."""
         if self.world.now < self._crowded_until:
             return 0.004 * self.world.random.random()
-        return self.world.random.expovariate(1) * (0.12 if self.writes < ENOUGH_WRITES else 0.5)
+        return self.world.random.expovariate(1) * (0.3 if self.writes < ENOUGH_WRITES else 0.8)
 
     def crowd(self) -> None:
         """Clients hurry for a moment: something is about to happen."""
-        self._crowded_until = self.world.now + 0.06
+        self._crowded_until = self.world.now + 0.1
+
+    def _crowd_now_and_then(self) -> None:
+        if self.writes < ENOUGH_WRITES:
+            self.crowd()
+            self.world.after(self.world.random.uniform(0.15, 0.6), self._crowd_now_and_then)
 
     def adopted(self, primary: Primary, adopted: Adopted) -> None:
         """A quorum has promised."""
@@ -181,9 +187,9 @@ class System:
         leased: list[Member] = []
         for member in self.members.everyone:
             process = self.follower(member.follower)
-            if process.alive and not process.paused and process.log is not None:
-                if process.log.lease_seconds(process.now()) > 0:
-                    leased.append(member)
+            answers = process.alive and not process.paused
+            if answers and process.log is not None and process.log.lease_seconds(process.now()) > 0:
+                leased.append(member)
         return is_quorum(self.members, leased)
 
     def _watch(self) -> None:
