@@ -7,11 +7,13 @@ from pathlib import Path
 
 import click
 
+from raylite.actors.core.simulation.command import run_all, summarize
 from raylite.policies.errors import Error, Invalid
 from raylite.router import cli_cluster
 from raylite.router import cli_output as output
 from raylite.router.cli_session import CliSession
 from raylite.router.demo import run as run_demo
+from raylite.router.progress import bar
 
 FAILED = 1
 REFUSED = 3
@@ -164,6 +166,19 @@ def demo(
 ) -> None:
     """The main job: clients in all regions write, hand on and read; then every copy is checked."""
     sys.exit(run_demo(path, regions.split(","), wan=wan, seconds=seconds, data_dir=data_dir, as_json=as_json))
+
+
+@main.command()
+@click.option("--seed", type=int, default=0, show_default=True, help="The first seed.")
+@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="How many.")
+@click.option("--processes", type=click.IntRange(1), default=1, help="How many processes share the work.")
+@json_option
+def simulate(seed: int, seeds: int, processes: int, as_json: bool) -> None:
+    """Run the protocol under seeded faults and judge it from outside; a seed always does the same."""
+    with bar("Simulating", seeds) as done:
+        summary = summarize(run_all(range(seed, seed + seeds), processes), done)
+    output.simulation(summary, as_json=as_json)
+    sys.exit(FAILED if summary.failed else 0)
 
 
 def _read(path: Path | None) -> str:

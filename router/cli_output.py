@@ -9,6 +9,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from raylite.actors.core.simulation.command import Summary
 from raylite.policies.catalogue import DatabaseEntry
 from raylite.policies.errors import Error
 from raylite.policies.status import ActorStatus
@@ -63,6 +64,22 @@ def system(found: SystemStatus, *, as_json: bool) -> None:
     console.print(
         f"{found.tolerated_nodes} nodes may be lost, whichever, without losing anything acknowledged."
     )
+
+
+def simulation(summary: Summary, *, as_json: bool) -> None:
+    """What happened in the runs, and the command that replays each that failed."""
+    if as_json:
+        failed = [{"seed": one.seed, "violations": one.violations} for one in summary.failed]
+        facts = {
+            "seeds": summary.runs,
+            "totals": summary.totals,
+            "shares": summary.shares(),
+            "failed": failed,
+        }
+        _json(facts)
+        return
+    for line in summary.lines():
+        console.print(line, highlight=False)
 
 
 def _actors(statuses: Sequence[ActorStatus]) -> list[dict[str, object]]:

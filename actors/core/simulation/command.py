@@ -15,7 +15,7 @@ _MODULE = "raylite.actors.core.simulation"
 
 def replay(seed: int) -> str:
     """The command that runs this seed again."""
-    return f"python -m {_MODULE} --seed {seed}"
+    return f"raylite simulate --seed {seed}"
 
 
 def run_all(seeds: Sequence[int], processes: int) -> Iterator[Report]:
