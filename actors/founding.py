@@ -83,7 +83,8 @@ class DataDirectory:
     def _create(self, name: str, data: bytes) -> None:
         """Writes a file that must not exist, whole or not at all, and syncs it."""
         temporary = self.path / f".{name}.{secrets.token_hex(4)}"
-        with open(temporary, "xb") as file:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

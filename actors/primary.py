@@ -125,7 +125,7 @@ class Primary(Service):
         relay, file = self._relay, self._file
         if relay is None or file is None or query.database != self.config.database_id:
             raise NotPrimary(self.config.database, relay.core.epoch if relay else 0)
-        deadline = boottime() + min(query.seconds, limits.QUERY_SECONDS)
+        deadline = boottime() + min(query.seconds, limits.LONGEST_QUERY_SECONDS)
         relay.core.admit(Bookmark.parse(query.bookmark) if query.bookmark else None, boottime())
         try:
             await self._wait_for_room(deadline)

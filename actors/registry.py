@@ -55,7 +55,7 @@ class Registry(Primary):
         await self._catalogue.prepare()
         for entry in await self._catalogue.all():
             await self._complete(entry)
-        await self._publish()
+        await self.publish()
         self._ready.set()
 
     async def ready(self) -> int:
@@ -85,7 +85,7 @@ class Registry(Primary):
         async with self._one_change:
             await self._catalogue.insert(entry)
             entry = await self._complete(entry)
-            await self._publish()
+            await self.publish()
         return entry
 
     async def lookup(self, name: str) -> DatabaseEntry:
@@ -95,7 +95,7 @@ class Registry(Primary):
         if entry.members is None:
             async with self._one_change:
                 entry = await self._complete(entry)
-                await self._publish()
+                await self.publish()
         return entry
 
     async def databases(self) -> list[DatabaseEntry]:
@@ -120,7 +120,7 @@ class Registry(Primary):
         async with self._one_change:
             entry = await self._catalogue.get(name)
             await self._catalogue.delete(entry.database_id)
-            await self._publish()
+            await self.publish()
             for actor in (primary_name(name), *(replica_name(name, region) for region in entry.replicas)):
                 await self._cluster.kill(actor)
 
@@ -172,7 +172,8 @@ class Registry(Primary):
 
     # Routing
 
-    async def _publish(self) -> None:
+    async def publish(self) -> None:
+        """Hands the routing table to the routing actor, which has none after a restart of its own."""
         entries = await self._catalogue.all()
         routes = {entry.name: _route(entry) for entry in entries if entry.members is not None}
         self._version = max(self._version + 1, wall_us())

@@ -71,7 +71,7 @@ class Replica(Service):
         raise Unreachable(self.name, "it serves another database, or none")
 
     async def _query(self, query: Query) -> Payload | None:
-        deadline = boottime() + min(query.seconds, limits.QUERY_SECONDS)
+        deadline = boottime() + min(query.seconds, limits.LONGEST_QUERY_SECONDS)
         if query.primary or not await self._has_reached(query.bookmark):
             return await self._forward(query, deadline)
         assert self._engine is not None, "an entry is shown only once the copy is open"
@@ -176,7 +176,13 @@ class Replica(Service):
         self, applied: Awaitable[None] | None, changes: Sequence[core.Effect], answer: Payload | None
     ) -> Payload | None:
         if applied is not None:
-            await applied
+            try:
+                await applied
+            except (
+                Error
+            ) as error:  # the log counts as written what the file does not hold: only a new start is true
+                self.around.crash(error)
+                raise
         for change in changes:
             if isinstance(change, core.Publish):
                 await self._show(change)

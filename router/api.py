@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import time
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -14,7 +15,7 @@ from raylite.actors import cluster, handles
 from raylite.actors.founding import DataDirectory
 from raylite.policies import limits
 from raylite.policies.catalogue import DatabaseEntry
-from raylite.policies.errors import DatabaseExists, DatabaseNotFound, Unreachable
+from raylite.policies.errors import DatabaseExists, DatabaseNotFound, NoQuorum, Unreachable
 from raylite.policies.regions import DEFAULT, Given, Regions, parse
 from raylite.policies.routing import RoutingPolicy
 from raylite.policies.system import REGISTRY, ROUTING, Settings
@@ -140,17 +141,29 @@ def set_routing_policy(policy: RoutingPolicy | None) -> None:
 
 async def _find(name: str, *, create: bool, hint: str, near: str) -> DatabaseEntry:
     try:
-        entry: DatabaseEntry = await handles.call(REGISTRY, "lookup", name, seconds=limits.START_SECONDS)
+        return await _ask_registry("lookup", name)
     except DatabaseNotFound:
         if not create:
             raise
+    try:
+        return await _ask_registry("create", name, hint, near, "auto")
+    except DatabaseExists:  # somebody else made it meanwhile, or an attempt whose answer was lost
+        return await _ask_registry("lookup", name)
+
+
+async def _ask_registry(method: str, *arguments: str) -> DatabaseEntry:
+    """What the registry answers; while it, or a follower that it needs, is starting again it is asked again."""
+    deadline = time.monotonic() + limits.START_SECONDS
+    while True:
+        left = deadline - time.monotonic()
         try:
-            entry = await handles.call(
-                REGISTRY, "create", name, hint, near, "auto", seconds=limits.START_SECONDS
-            )
-        except DatabaseExists:  # somebody else made it meanwhile
-            entry = await handles.call(REGISTRY, "lookup", name, seconds=limits.START_SECONDS)
-    return entry
+            entry: DatabaseEntry = await handles.call(REGISTRY, method, *arguments, seconds=max(0.1, left))
+        except (Unreachable, NoQuorum):
+            if time.monotonic() >= deadline:
+                raise
+            await asyncio.sleep(limits.RETRY_SECONDS)
+        else:
+            return entry
 
 
 async def _runtime(joined: Settings) -> Runtime:

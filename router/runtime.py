@@ -135,6 +135,7 @@ class Runtime:
             await self.refresh(0)
         if name not in self._table.routes:
             await handles.call(REGISTRY, "lookup", name)
+            await handles.call(REGISTRY, "publish")
             await self.refresh(0)
         if name not in self._table.routes:
             raise DatabaseNotFound(name)

@@ -197,9 +197,12 @@ class FollowerLog:
     def _promised_tail(self) -> Bookmark:
         return self.index.tail
 
-    def _renew(self, message: m.Append, now: float) -> None:
-        if not self._waiting:
-            self._lease = Lease(message.epoch, message.directory, now + LEASE_SECONDS)
+    def _renew(self, message: m.Append, now: float) -> bool:
+        """Whether the lease runs anew; the leader is told, since it counts on what it believes to have."""
+        if self._waiting:
+            return False
+        self._lease = Lease(message.epoch, message.directory, now + LEASE_SECONDS)
+        return True
 
     def _release(self, message: m.Release, to: object, now: float) -> list[Effect]:
         if self._lease.epoch == message.epoch:
@@ -217,19 +220,20 @@ class FollowerLog:
         effects: list[Effect] = []
         if message.epoch > self.promised:
             effects += self._raise_promise(message.epoch)
-        self._renew(message, now)
+        leased = self._renew(message, now)
         start = self.index.find(message.previous)
         if start is None:
             tail = self.index.tail
-            answer = m.Mismatch(self.database, message.number, message.epoch, tail, self.confirmed)
-            return [*effects, Reply(to, answer)]
+            mismatch = m.Mismatch(self.database, message.number, message.epoch, tail, self.confirmed)
+            return [*effects, Reply(to, mismatch)]
         try:
             effects += self._extend(start, pieces, message.pieces)
         except Corrupt:
             return [*self._give_up(), Reply(to, m.Unknown(self.database, message.number, True))]
         effects += self._confirm(message)
         place = self._acknowledged(message)
-        return [*effects, Reply(to, m.Appended(self.database, message.number, message.epoch, place))]
+        answer = m.Appended(self.database, message.number, message.epoch, place, leased)
+        return [*effects, Reply(to, answer)]
 
     def _describe(self, message: m.Append) -> list[Piece]:
         return describe_all(message.previous, message.pieces)

@@ -242,10 +242,14 @@ class Leader:
     # Membership
 
     def change_members(self, following: tuple[Member, ...], now: float) -> list[Effect]:
-        """Begin to replace the members by `following`; newcomers must hold everything confirmed first."""
-        if self.members.following or self._target or not self._reigns:
+        """Begin to replace the members by `following`; newcomers must hold everything confirmed first.
+
+        Nothing happens while a change is in the log; one that still waits for its newcomers is given up for this one.
+        """
+        if self.members.following or self._proposed is not None or not self._reigns:
             return []
         self._target = following
+        self._drop_former()
         for member in following:
             if peer_of(member) not in self.peers:
                 self._add_follower(member, now)
@@ -256,8 +260,9 @@ class Leader:
             return []
         if self.members.following:
             return self._propose_members(Members(self.members.following))
-        ready = [self._acked(member) >= self._confirmed_ordinal for member in self._target]
-        if not ready or not all(ready) or self.members.current == self._target:
+        newcomers = [member for member in self._target if member not in self.members.current]
+        ready = all(self._acked(member) >= self._confirmed_ordinal for member in newcomers)
+        if not self._target or not ready or self.members.current == self._target:
             return []
         target, self._target = self._target, ()
         return self._propose_members(Members(self.members.current, target))
@@ -287,7 +292,7 @@ class Leader:
     # Answers
 
     def _appended(self, peer: Peer, reply: m.Appended, now: float) -> list[Effect]:
-        peer.acknowledge(reply.number, now)
+        peer.acknowledge(reply.number, now, leased=reply.leased)
         ordinal = self.window.find(reply.place)
         if ordinal is None:
             return self._read_on(peer, reply.place, now)
@@ -295,7 +300,8 @@ class Leader:
         if peer.state is not State.STREAMING and peer.expects(reply.number):
             peer.stream_from(ordinal, reply.place)
         news = peer.member is not None and ordinal > self._confirmed_ordinal
-        return (self._confirm(now) if news else []) + self._pump(peer, now)
+        effects = (self._confirm(now) if news else []) + self._pump(peer, now)
+        return effects + (self._advance_members() if self._target else [])
 
     def _read_on(self, peer: Peer, place: Bookmark, now: float) -> list[Effect]:
         """An old place was acknowledged: go on reading, unless this is the late answer to something else."""

@@ -122,11 +122,15 @@ class Promised(Message, frozen=True):
 
 
 class Appended(Message, frozen=True):
-    """The log agrees with that append up to `place`, and (a follower) all of that is synced."""
+    """The log agrees with that append up to `place`, and (a follower) all of that is synced.
+
+    leased: the append renewed the lease; it does not while a higher promise waits for the lease to end.
+    """
 
     number: int
     epoch: int
     place: Bookmark
+    leased: bool = True
 
 
 class Mismatch(Message, frozen=True):

@@ -113,13 +113,16 @@ class Peer:
         """What was read for it leaves."""
         self.sent, self.numbers_from, self._sent_at = place, number, now
 
-    def acknowledge(self, number: int, now: float) -> None:
-        """It answered message `number`, so it has answered all before (a connection keeps their order)."""
+    def acknowledge(self, number: int, now: float, *, leased: bool) -> None:
+        """It answered message `number`, so it has answered all before (a connection keeps their order).
+
+        leased: by that message it renewed its lease.
+        """
         self.heard(now)
         while self._inflight and self._inflight[0][0] <= number:
             answered, size, sent_at = self._inflight.popleft()
             self._inflight_bytes -= size
-            if answered == number:
+            if answered == number and leased:
                 self.acknowledged_send = max(self.acknowledged_send, sent_at)
 
     def heard(self, now: float) -> None:

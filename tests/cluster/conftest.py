@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from itertools import count
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import pytest
 
 import raylite
 from raylite.actors import handles
+from raylite.policies.errors import DatabaseNotFound, OutcomeUnknown, Unavailable
 from raylite.router.sync import background
 
 _numbers = count()
@@ -34,17 +35,22 @@ def database(system: Path) -> Iterator[raylite.Database]:
 
 def make_database() -> Iterator[raylite.Database]:
     """For fixtures of other scopes."""
-    database = raylite.connect(f"test-{next(_numbers)}", create=True)
-    database.exec("CREATE TABLE t (client INTEGER, n INTEGER)")
+    name = f"test-{next(_numbers)}"
+    background.run(_repeated(lambda: raylite.connect_async(name, create=True)))
+    database = raylite.connect(name)
+    database.exec("CREATE TABLE IF NOT EXISTS t (client INTEGER, n INTEGER)")
     yield database
-    background.run(_delete(database.name))
+    with contextlib.suppress(DatabaseNotFound):  # an earlier attempt did it after all
+        background.run(_repeated(lambda: handles.call("registry", "delete", name, seconds=30)))
 
 
-async def _delete(name: str) -> None:
-    """Deletes a database; the registry may just have lost followers to a test, so it has half a minute."""
-    async with asyncio.timeout(30):
+async def _repeated(attempt: Callable[[], Awaitable[object]]) -> None:
+    """Tries until it works: the registry may just have lost followers to a test, so it has a minute."""
+    async with asyncio.timeout(60):
         while True:
-            with contextlib.suppress(raylite.Error):
-                await handles.call("registry", "delete", name)
+            try:
+                await attempt()
+            except (Unavailable, OutcomeUnknown):
+                await asyncio.sleep(0.2)
+            else:
                 return
-            await asyncio.sleep(0.2)

@@ -40,6 +40,8 @@ class Checker:
     """Sessions never go back, read their writes, write after what they read; answers are one snapshot each."""
     LINEAR = "linear"
     """A primary's answer is never older than what any primary told anyone before the question."""
+    LEASE = "lease"
+    """While a primary may answer reads by its lease, no later one confirms anything."""
     CONVERGED = "converged"
     """In the end all copies are the same."""
     STUCK = "stuck"

@@ -111,13 +111,17 @@ class Connection:
             end.after(NOTICE_SECONDS * self.network.world.random.random() ** 3, partial(self.close, end))
 
     def close(self, end: Process) -> None:
-        """Closes one end; the other notices."""
+        """Closes one end; the other is told at once, if that gets through."""
         if not self._open[end]:
             return
         self._open[end] = False
         action = self._on_close.pop(end, None)
         if action is not None:
             action()
+        other = self.acceptor if end is self.dialler else self.dialler
+        if self.is_open and other.alive and self.network.reaches(end, other):
+            self.is_open = False
+            other.after(self.network.delay(end, other), partial(self.close, other))
         self.break_()
 
     def died(self, process: Process) -> None:

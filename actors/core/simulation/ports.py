@@ -44,6 +44,14 @@ class Surroundings(Protocol):
         """A quorum has promised."""
         ...
 
+    def proposed(self, primary: Primary) -> None:
+        """A change of the members is about to be written."""
+        ...
+
+    def confirmed(self, primary: Primary) -> None:
+        """A primary has confirmed something."""
+        ...
+
     def opened(self, primary: Primary) -> None:
         """A reign is open."""
         ...

@@ -224,6 +224,7 @@ class Primary(Process):
 
     def _propose(self, members: Members) -> None:
         assert self._writer is not None, "members change once the reign is open"
+        self.around.proposed(self)
         self._make(self._writer.members(members), None)
 
     def replayed(self) -> None:
@@ -236,6 +237,7 @@ class Primary(Process):
         leader = self.core.leader
         assert leader is not None, "a leader confirms"
         self.around.checkers.confirmed(self.name, leader.epoch, place)
+        self.around.confirmed(self)
         self.outgoing.shrink(self.world)
         idle = leader.unconfirmed == 0 and not self._checkpointing
         if idle and self.core.phase is core.Phase.OPEN and self.world.chance(0.05):

@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 
+import msgspec
+
 from raylite.actors.core import messages as m
 from raylite.actors.core import replica as core
 from raylite.actors.core.simulation.copies import DatabaseFile, Frame
@@ -17,7 +19,7 @@ from raylite.actors.core.simulation.primaries import Primary
 from raylite.actors.core.simulation.requests import Answer, Request
 from raylite.actors.core.simulation.world import Action, Process
 from raylite.policies.bookmark import Bookmark
-from raylite.policies.errors import Error, Unreachable
+from raylite.policies.errors import Error, NoReply, Unreachable
 from raylite.policies.limits import BOOKMARK_WAIT_SECONDS, LEASE_SECONDS
 
 CHECKPOINTS = 0.03
@@ -44,6 +46,8 @@ class Replica(Process):
         self.log = around.cores.replica(around.database, directory.file.certain)
         self.shown = directory.file.certain
         self._waiting: list[tuple[Bookmark, Request, float]] = []
+        self._forwarded: dict[int, Request] = {}
+        self._forwards = 0
         self._jobs: deque[Action] = deque()
         self._busy = self._held_up = False
         self._heard_at: float | None = None
@@ -95,7 +99,16 @@ class Replica(Process):
         if connection is None or not isinstance(connection.acceptor, Primary):
             request.reply(Unreachable("the primary", "no connection"))
             return
-        connection.send(self, partial(connection.acceptor.query, request), reliable=True)
+        token = self._forwards = self._forwards + 1
+        self._forwarded[token] = request
+        onward = msgspec.structs.replace(request, reply=partial(self._hand_back, token))
+        connection.send(self, partial(connection.acceptor.query, onward), reliable=True)
+
+    def _hand_back(self, token: int, answer: Answer | Error) -> None:
+        """What the primary said goes to the client."""
+        request = self._forwarded.pop(token, None)
+        if request is not None:
+            request.reply(answer)
 
     # The stream
 
@@ -106,7 +119,10 @@ class Replica(Process):
         connection.send(self, partial(primary.outgoing.follow, self, connection, message), reliable=True)
 
     def _down(self) -> None:
-        """The link dials again."""
+        """The link dials again; what was forwarded over it will not be answered."""
+        forwarded, self._forwarded = self._forwarded, {}
+        for request in forwarded.values():
+            request.reply(NoReply("the primary", "its connection ended"))
 
     def stream(self, message: m.Append | m.Diverged, answer: Callable[[m.FromFollower], None]) -> None:
         """One message of a leader."""

@@ -70,18 +70,21 @@ class Session(Process):
         self.state = SessionState()
         self.floor = 0
         self.count = 0
+        self._thought = 0
+        self._thinking = False
         self.stubborn = self.world.chance(0.3)
         self.errand: Errand | None = None
-        self._primary: Process | None = None
-        self._begin(random.choice((FIRST_UNCONSTRAINED, FIRST_PRIMARY)))
-        self.after(random.random() * 0.2, self.next)
+        self.known_primary: Process | None = None
+        self.start(random.choice((FIRST_UNCONSTRAINED, FIRST_PRIMARY)))
+        self._think(random.random() * 0.1)
 
     @property
     def label(self) -> str:
         """The name of the session that goes on now."""
         return f"{self.name}.{self.count}"
 
-    def _begin(self, constraint: str) -> None:
+    def start(self, constraint: str) -> None:
+        """Begins the next session."""
         self.count += 1
         self.state = begin(constraint)
         self.floor = self.state.bookmark.sequence if self.state.bookmark else 0
@@ -92,10 +95,10 @@ class Session(Process):
             return
         random = self.world.random
         if self.world.chance(0.03):
-            self._begin(random.choice((FIRST_UNCONSTRAINED, FIRST_PRIMARY)))
+            self.start(random.choice((FIRST_UNCONSTRAINED, FIRST_PRIMARY)))
         elif self.world.chance(0.04):
             other = self.around.somebody().state.bookmark
-            self._begin(str(other) if other else FIRST_UNCONSTRAINED)
+            self.start(str(other) if other else FIRST_UNCONSTRAINED)
         elif self.world.chance(0.01):
             self.count, self.state, self.floor = self.count + 1, PRIMARY_ONLY, 0
         self.ask()
@@ -128,18 +131,18 @@ class Session(Process):
         """Whom to ask: the primary that this client knows, or its replica."""
         forwarded = operation.kind is Kind.WRITE and self.world.chance(0.2)
         if (operation.kind is Kind.WRITE or operation.primary) and not forwarded:
-            self._primary = self._primary or self.around.primary()
-            return self._primary
+            self.known_primary = self.known_primary or self.around.primary()
+            return self.known_primary
         return self.around.replica(self._replica)
 
     def doubt_primary(self) -> None:
         """The primary was silent; a stubborn client stays with it as long as its connection stands."""
-        if not self.stubborn or self._primary is None or not self._primary.alive:
-            self._primary = None
+        if not self.stubborn or self.known_primary is None or not self.known_primary.alive:
+            self.known_primary = None
 
     def forget_primary(self) -> None:
         """The next one that is asked is resolved anew."""
-        self._primary = None
+        self.known_primary = None
 
     def ended(self, operation: Operation, bookmark: Bookmark | None) -> None:
         """The query is over."""
@@ -148,7 +151,22 @@ class Session(Process):
             self.state = self.state.advance(str(bookmark))
             if not self.state.stays:
                 self.floor = max(self.floor, bookmark.sequence)
-        self.after(self.around.think_seconds(), self.next)
+        self._think(self.around.think_seconds())
+
+    def _think(self, seconds: float) -> None:
+        self._thought += 1
+        self._thinking = True
+        self.after(seconds, partial(self._decide, self._thought))
+
+    def _decide(self, thought: int) -> None:
+        if thought == self._thought:
+            self._thinking = False
+            self.next()
+
+    def hurry(self) -> None:
+        """Whoever thinks stops thinking."""
+        if self._thinking:
+            self._think(0.01 * self.world.random.random())
 
 
 class Errand:
@@ -227,8 +245,10 @@ class Errand:
             self._end(Outcome.DONE)
         elif attempt != self._attempt:
             return
-        elif isinstance(answer, OutcomeUnknown):
+        elif isinstance(answer, OutcomeUnknown) and self.operation.kind is Kind.WRITE:
             self._end(Outcome.UNKNOWN)
+        elif isinstance(answer, OutcomeUnknown):
+            self._later()
         elif isinstance(answer, Unavailable):
             self._session.forget_primary()
             self._later()

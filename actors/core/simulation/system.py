@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import enum
+from collections.abc import Callable
 from functools import partial
 
 from raylite.actors.core import messages as m
@@ -24,6 +26,14 @@ SPARE_FOLLOWERS = 2
 ENOUGH_WRITES = 220
 
 
+class Moment(enum.Enum):
+    """ADOPTED: a quorum has promised; PROPOSED: members are about to change; OPENED: a reign takes queries."""
+
+    ADOPTED = enum.auto()
+    PROPOSED = enum.auto()
+    OPENED = enum.auto()
+
+
 class System:
     """Five followers and spare ones, a primary, replicas, and clients."""
 
@@ -38,6 +48,8 @@ class System:
         self.healing = self.stopping = False
         self.writes = 0
         self._crowded_until = 0.0
+        self._watchers: list[tuple[Moment, Callable[[Primary], None]]] = []
+        self.sessions: list[Session] = []
         self._replacing_at = -REPLACE_SECONDS
         self._primaries = self._fresh = 0
         self._start_followers()
@@ -107,19 +119,46 @@ class System:
 
     def crowd(self) -> None:
         """Clients hurry for a moment: something is about to happen."""
-        self._crowded_until = self.world.now + 0.1
+        self._crowded_until = self.world.now + 0.06
+        for session in self.sessions:
+            session.hurry()
 
     def _crowd_now_and_then(self) -> None:
         if self.writes < ENOUGH_WRITES:
             self.crowd()
-            self.world.after(self.world.random.uniform(0.15, 0.6), self._crowd_now_and_then)
+            self.world.after(self.world.random.uniform(0.1, 0.5), self._crowd_now_and_then)
 
     def adopted(self, primary: Primary, adopted: Adopted) -> None:
         """A quorum has promised."""
+        self._tell(Moment.ADOPTED, primary)
+
+    def proposed(self, primary: Primary) -> None:
+        """A change of the members is about to be written."""
+        self._tell(Moment.PROPOSED, primary)
+
+    def confirmed(self, primary: Primary) -> None:
+        """A primary has confirmed something: by now the leases of all before it are over."""
+        for other in self.all_primaries:
+            leader = other.core.leader
+            if leader is None or not other.alive or leader.epoch >= primary.core.epoch:
+                continue
+            if leader.may_answer(other.now()):
+                what = f"{other.name} may answer while {primary.name} confirms"
+                self.checkers.violated(Checker.LEASE, what)
+
+    def watch(self, moment: Moment, action: Callable[[Primary], None]) -> None:
+        """Calls `action` at each moment of this kind."""
+        self._watchers.append((moment, action))
+
+    def _tell(self, moment: Moment, primary: Primary) -> None:
+        for wanted, action in self._watchers:
+            if wanted is moment:
+                action(primary)
 
     def opened(self, primary: Primary) -> None:
         """A reign is open; the registry's copy of the members follows it."""
         self.takeovers += 1
+        self._tell(Moment.OPENED, primary)
         self.members = primary.core.members
 
     def rebuilt(self, shown: Bookmark) -> None:
@@ -215,7 +254,10 @@ class System:
             return
         lost = [member for member in current if not self._knows(member)]
         leaving = lost[0] if lost else self.world.random.choice(current)
-        joining = self.world.random.choice(outsiders)
+        self.replace(primary, leaving, self.world.random.choice(outsiders))
+
+    def replace(self, primary: Primary, leaving: Member, joining: Follower) -> None:
+        """Asks a follower to join, and the primary to put it in another's place."""
         if joining.process.alive and not joining.process.paused:
             joining.process.receive(m.Join(DATABASE), partial(self._joined, primary, leaving, joining.name))
 
