@@ -82,8 +82,17 @@ class Lease(msgspec.Struct, frozen=True):
     until: float
 
 
+def refusal_for_room(answer: m.FromFollower) -> m.NoRoom | None:
+    """What to answer a leader instead, when a full disk kept from being stored what `answer` would vouch for."""
+    match answer:
+        case m.Appended() | m.Mismatch() | m.Promised() | m.Refused():
+            return m.NoRoom(answer.database, answer.number, answer.epoch)
+        case _:
+            return None
+
+
 class FollowerLog:
-    """One database in one follower.
+    """One database in one follower. has_room: whether its disk has, as leaders are told; set from outside.
 
     Invariants: `confirmed` lies within the log and never falls; an epoch below `promised` changes nothing;
     no promise is answered while a lease given to another directory runs.
@@ -106,6 +115,7 @@ class FollowerLog:
         # Whoever was promised something before this start may hold a lease that is forgotten here.
         self._lease = Lease(promised, "", started + LEASE_SECONDS if promised else started)
         self._waiting: list[tuple[m.Promise, object]] = []
+        self.has_room = True
 
     def receive(self, message: m.ToFollower, to: object, now: float) -> list[Effect]:
         """The effects of one request; `to` names it in the reply. Raises `Corrupt`, unchanged, on a bad append."""
@@ -232,7 +242,9 @@ class FollowerLog:
             return [*self._give_up(), Reply(to, m.Unknown(self.database, message.number, True))]
         effects += self._confirm(message)
         place = self._acknowledged(message)
-        answer = m.Appended(self.database, message.number, message.epoch, place, leased)
+        answer = m.Appended(
+            self.database, message.number, message.epoch, place, leased, self.has_room
+        )
         return [*effects, Reply(to, answer)]
 
     def _describe(self, message: m.Append) -> list[Piece]:

@@ -6,7 +6,7 @@ not bytes: effects name pieces by ordinal or carry what was fetched, the shell t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -164,6 +164,8 @@ class Leader:
                 return self._appended(peer, reply, now)
             case m.Mismatch() if reply.epoch == self.epoch:
                 return self._mismatch(peer, reply, now)
+            case m.NoRoom() if reply.epoch == self.epoch:
+                return self._filled(peer, reply, now)
             case m.Unknown():
                 peer.refuses = True
                 return []
@@ -225,6 +227,23 @@ class Leader:
         """Whether enough followers have answered lately for a write to have a chance."""
         everyone = self.members.everyone
         return is_quorum(self.members, [one for one in everyone if self.answers(one, now)])
+
+    def has_room(self, now: float) -> bool:
+        """Whether enough of those who answer have room on their disks for new writes to be begun."""
+        return self._is_quorum(lambda peer: not peer.low, now)
+
+    def can_store(self, now: float) -> bool:
+        """Whether enough of those who answer still take what is sent to them."""
+        return self._is_quorum(lambda peer: not peer.full, now)
+
+    @property
+    def low(self) -> list[str]:
+        """The followers that have said that their disks have little room, or none."""
+        return [one.follower for one in self.members.everyone if self.peers[peer_of(one)].low]
+
+    def _is_quorum(self, fits: Callable[[Peer], bool], now: float) -> bool:
+        chosen = [one for one in self.members.everyone if fits(self.peers[peer_of(one)])]
+        return is_quorum(self.members, [one for one in chosen if self.answers(one, now)])
 
     @property
     def agreeing(self) -> list[Member]:
@@ -292,10 +311,10 @@ class Leader:
     # Answers
 
     def _appended(self, peer: Peer, reply: m.Appended, now: float) -> list[Effect]:
-        peer.acknowledge(reply.number, now, leased=reply.leased)
+        peer.acknowledge(reply.number, now, leased=reply.leased, room=reply.room)
         ordinal = self.window.find(reply.place)
         if ordinal is None:
-            return self._read_on(peer, reply.place, now)
+            return self._read_on(peer, reply, now)
         peer.acked = max(peer.acked, ordinal)
         if peer.state is not State.STREAMING and peer.expects(reply.number):
             peer.stream_from(ordinal, reply.place)
@@ -303,10 +322,14 @@ class Leader:
         effects = (self._confirm(now) if news else []) + self._pump(peer, now)
         return effects + (self._advance_members() if self._target else [])
 
-    def _read_on(self, peer: Peer, place: Bookmark, now: float) -> list[Effect]:
-        """An old place was acknowledged: go on reading, unless this is the late answer to something else."""
-        if peer.state is State.CATCHING_UP and place == peer.sent:
-            return self._catch_up(peer, place, now)
+    def _read_on(self, peer: Peer, reply: m.Appended, now: float) -> list[Effect]:
+        """A place was acknowledged that the window has forgotten, if it ever had it: go on reading from there.
+
+        Unless this is the late answer to something else.
+        """
+        probed = peer.state is State.PROBING and peer.expects(reply.number)
+        if probed or (peer.state is State.CATCHING_UP and reply.place == peer.sent):
+            return self._catch_up(peer, reply.place, now)
         return []
 
     def _mismatch(self, peer: Peer, reply: m.Mismatch, now: float) -> list[Effect]:
@@ -319,6 +342,15 @@ class Leader:
                 peer.stream_from(ordinal, place)
                 return self._pump(peer, now)
         return self._catch_up(peer, reply.confirmed, now)
+
+    def _filled(self, peer: Peer, reply: m.NoRoom, now: float) -> list[Effect]:
+        """Its disk is full: find out once what it holds, then only heartbeats, until it says that there is room."""
+        peer.fill(now)
+        if peer.state is State.CATCHING_UP and peer.place is not None and peer.expects(reply.number):
+            return self._catch_up(peer, peer.place, now)
+        if peer.state is State.STREAMING and peer.expects(reply.number):
+            return self._probe(peer, now)
+        return []
 
     def _confirm(self, now: float) -> list[Effect]:
         ordinal = self.window.whole(max(self._agreed_ordinal(), self.window.first))
@@ -395,7 +427,11 @@ class Leader:
         return Ship(peer.id, number, previous, first, end, place, self._mark(peer, end))
 
     def _heartbeat(self, peer: Peer, now: float) -> Ship:
-        return self._ship(peer, peer.next, now)
+        if peer.place is None:
+            return self._ship(peer, peer.next, now)
+        number = self._next_number()
+        peer.sends(number, 0, now)
+        return Ship(peer.id, number, peer.place, peer.next, peer.next, peer.place, self.confirmed)
 
     def _probe(self, peer: Peer, now: float) -> list[Effect]:
         peer.probe(self.window.end, self.window.place(self.window.end), self._number + 1, now)
@@ -409,7 +445,7 @@ class Leader:
 
     def _catch_up(self, peer: Peer, after: Bookmark, now: float) -> list[Effect]:
         peer.catch_up(after, now)
-        source = self._choose_source(peer)
+        source = None if peer.full else self._choose_source(peer)
         if source is None:
             peer.stall()
             return []

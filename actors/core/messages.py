@@ -125,12 +125,22 @@ class Appended(Message, frozen=True):
     """The log agrees with that append up to `place`, and (a follower) all of that is synced.
 
     leased: the append renewed the lease; it does not while a higher promise waits for the lease to end.
+    room: the disk has room for a good while; without it new writes should not be begun, but what is on its way
+    may still be stored.
     """
 
     number: int
     epoch: int
     place: Bookmark
     leased: bool = True
+    room: bool = True
+
+
+class NoRoom(Message, frozen=True):
+    """The disk is full: nothing of that append or promise was stored, and none counts. Both numbers are echoed."""
+
+    number: int
+    epoch: int
 
 
 class Mismatch(Message, frozen=True):
@@ -200,6 +210,7 @@ FromFollower = (
     | Founded
     | Promised
     | Appended
+    | NoRoom
     | Mismatch
     | Refused
     | Unknown

@@ -26,7 +26,8 @@ class Peer:
     `next` is the ordinal that it gets next, `next_place` where all before it ends.
     Invariants: everything below ordinal `acked` is held and, by a follower, synced; answers to what was sent before
     the newest probe (`numbers_from`) move nothing but `acked` and the lease. `refuses`: it says that it does not
-    know this database, or gave it up.
+    know this database, or gave it up. `low`: it says that its disk has little room; `full`: it refused something
+    for that, and is sent no more pieces until it says that there is room.
     """
 
     def __init__(self, peer_id: str, member: Member | None, place: Bookmark, now: float) -> None:
@@ -44,7 +45,7 @@ class Peer:
         self._inflight: deque[tuple[int, int, float]] = deque()
         self._inflight_bytes = 0
         self._stalled = False
-        self.refuses = False
+        self.refuses = self.low = self.full = False
 
     @property
     def connected(self) -> bool:
@@ -58,7 +59,7 @@ class Peer:
 
     def has_room(self, inflight_bytes: int) -> bool:
         """Whether more may be on its way, of which so many bytes may be; one piece always may."""
-        return self.state is State.STREAMING and self._inflight_bytes < inflight_bytes
+        return self.state is State.STREAMING and self._inflight_bytes < inflight_bytes and not self.full
 
     def expects(self, number: int) -> bool:
         """Whether an answer to this message is to what was sent since the newest probe."""
@@ -67,17 +68,18 @@ class Peer:
     def is_stuck(self, now: float) -> bool:
         """Whether what was sent is overdue."""
         since = self._inflight[0][2] if self._inflight else now
-        if self.state is State.CATCHING_UP:
+        if self.state in (State.CATCHING_UP, State.PROBING):
             since = self._sent_at
         return self.connected and now - max(since, self.heard_at) > 4 * RETRY_SECONDS
 
     def wants_heartbeat(self, now: float) -> bool:
-        """Whether it has been sent nothing for a while."""
-        return self.state is State.STREAMING and now - self._sent_at >= HEARTBEAT_SECONDS
+        """Whether it has been sent nothing for a while; one that is full and behind would be sent nothing else."""
+        idle = self.state is State.STREAMING or (self.full and self.state is State.CATCHING_UP)
+        return idle and now - self._sent_at >= HEARTBEAT_SECONDS
 
     def wants_fetch(self) -> bool:
         """Whether a read for it came to nothing and should be tried again."""
-        return self.state is State.CATCHING_UP and self._stalled
+        return self.state is State.CATCHING_UP and self._stalled and not self.full
 
     def disconnect(self) -> None:
         """Nothing that was on its way will be answered."""
@@ -113,17 +115,23 @@ class Peer:
         """What was read for it leaves."""
         self.sent, self.numbers_from, self._sent_at = place, number, now
 
-    def acknowledge(self, number: int, now: float, *, leased: bool) -> None:
+    def acknowledge(self, number: int, now: float, *, leased: bool, room: bool = True) -> None:
         """It answered message `number`, so it has answered all before (a connection keeps their order).
 
-        leased: by that message it renewed its lease.
+        leased: by that message it renewed its lease; room: its disk has room.
         """
         self.heard(now)
+        self.low, self.full = not room, self.full and not room
         while self._inflight and self._inflight[0][0] <= number:
             answered, size, sent_at = self._inflight.popleft()
             self._inflight_bytes -= size
             if answered == number and leased:
                 self.acknowledged_send = max(self.acknowledged_send, sent_at)
+
+    def fill(self, now: float) -> None:
+        """It refused something because its disk is full."""
+        self.heard(now)
+        self.low = self.full = True
 
     def heard(self, now: float) -> None:
         """It answered something."""

@@ -19,7 +19,15 @@ from raylite.actors.core.history import History
 from raylite.actors.core.piece import Piece
 from raylite.policies import limits
 from raylite.policies.bookmark import Bookmark
-from raylite.policies.errors import Error, NoQuorum, NotPrimary, OutcomeUnknown, Overloaded, Unavailable
+from raylite.policies.errors import (
+    Error,
+    NoQuorum,
+    NotPrimary,
+    OutcomeUnknown,
+    Overloaded,
+    StorageFull,
+    Unavailable,
+)
 from raylite.policies.gate import Gate
 from raylite.policies.quorum import Member, Members
 
@@ -191,8 +199,9 @@ class PrimaryCore:
     # Queries
 
     def admit(self, bookmark: Bookmark | None, now: float) -> None:
-        """Raises unless a query may run here now: `NotPrimary`, `NoQuorum`, `Overloaded` or `BookmarkError`.
+        """Raises unless a query may run here now.
 
+        `NotPrimary`, `NoQuorum`, `Overloaded`, `BookmarkError`, or `StorageFull` if not even a read could be answered.
         Whoever is admitted is to be `dismissed`, once.
         """
         if self.phase is not Phase.OPEN or self.leader is None or self.history is None:
@@ -200,6 +209,8 @@ class PrimaryCore:
         if not self.leader.has_quorum(now):
             needed = len(self.members.current) // 2 + 1
             raise NoQuorum(self.name, self.leader.answering(now), needed)
+        if self.leader.unconfirmed and not self.leader.can_store(now):
+            raise self._full(self.leader)
         if self._admitted >= limits.WAITING_QUERIES:
             raise Overloaded(
                 f"{self.name}: queries that run or wait for confirmation", limits.WAITING_QUERIES
@@ -207,6 +218,16 @@ class PrimaryCore:
         if bookmark is not None:
             self._check_bookmark(self.history, bookmark, now)
         self._admitted += 1
+
+    def refusal_of_writes(self, now: float) -> StorageFull | None:
+        """Why no write may begin now, though reads may: too few followers have room for it; None if it may."""
+        if self.leader is None or self.leader.has_room(now):
+            return None
+        return self._full(self.leader)
+
+    def _full(self, leader: lead.Leader) -> StorageFull:
+        names = ", ".join(leader.low)
+        return StorageFull(f"{self.name}'s durability followers", f"no room left on the disks of {names}")
 
     def _check_bookmark(self, history: History, bookmark: Bookmark, now: float) -> None:
         """A bookmark of a later reign means that this one may be over; while its lease runs there is no later one."""
@@ -294,11 +315,15 @@ class PrimaryCore:
 
     def _refusal(self, wrote: bool) -> Unavailable | OutcomeUnknown:
         over = self.phase is Phase.OVER
+        low = self.leader.low if self.leader else []
         if wrote:
             reason = (
                 "another primary took over" if over else "too few durability followers confirmed it in time"
             )
-            return OutcomeUnknown(self.name, reason)
+            full = f" (no room left on the disks of {', '.join(low)})" if low and not over else ""
+            return OutcomeUnknown(self.name, reason + full)
         if over or self.leader is None:
             return NotPrimary(self.name, self.epoch)
+        if low:
+            return self._full(self.leader)
         return NoQuorum(self.name, 0, len(self.members.current) // 2 + 1)

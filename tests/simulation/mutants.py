@@ -102,6 +102,12 @@ class ForgetsItsLease(follower.FollowerLog):
         self._lease = follower.Lease(promised, "", started)
 
 
+class ClaimsToRenew(follower.FollowerLog):
+    def _renew(self, message: messages.Append, now: float) -> bool:
+        super()._renew(message, now)
+        return True
+
+
 class AnswersFromAnEmptyDisk(followers.FollowerProcess):
     def unknown(self, message: messages.ToFollower, answer: followers.Answer) -> None:
         if isinstance(message, messages.Promise | messages.Append):
@@ -228,8 +234,8 @@ class SkipsGateForErrors(primaries.Primary):
 
 
 class ChecksNoLease(primary.PrimaryCore):
-    def _may_answer(self, now: float) -> bool:
-        return True
+    def _release(self, waiting: Sequence[primary.Waiting], now: float) -> list[primary.Effect]:
+        return [primary.Respond(one.token, one.mark, None) for one in waiting]
 
 
 class KeepsToTheMembersItWasTold(primary.PrimaryCore):

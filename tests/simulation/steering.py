@@ -104,6 +104,19 @@ def divergence(companions: int) -> Script:
     return script
 
 
+def overtaken(system: System) -> None:
+    """As divergence, but the new primary reaches the old one's follower, which is not free to promise, as it begins."""
+
+    def reach() -> None:
+        heal(system, [system.newest.name], names(0))
+
+    at(system, 0.5, partial(two_sides, system, 1))
+    at(system, 1.7, reach)
+    for moment in (2.8, 3.4, 3.6, 3.8):
+        at(system, moment, partial(newcomer, system))
+    at(system, 3.5, partial(heal, system))
+
+
 def orphaned_tail(system: System) -> None:
     """Two followers hold what nobody confirmed; the primary dies, and the next one adopts it."""
 
@@ -129,26 +142,34 @@ def short_reign(system: System) -> None:
         system.kill_primary()
         system.start_primary()
         cut(system, [system.newest.name], names(3, 4))
-        at(system, 1.0, partial(heal, system))
+        at(system, 3.5, partial(heal, system))
 
-    divergence(1)(system)
+    at(system, 0.5, partial(two_sides, system, 1))
     system.watch(Moment.OPENED, nth_time(2, die))
 
 
 def two_reigns(system: System) -> None:
-    """Two followers can be reached by the old primary and by the new one."""
+    """Two followers hear of the new reign, then only of the old one; then a third reign begins with them."""
 
-    def begin() -> None:
-        old = system.newest
-        two_sides(system, 2)
-        system.watch(Moment.OPENED, nth_time(1, partial(meet, old)))
+    def adopted(primary: Primary) -> None:
+        heal(system, [primary.name], names(0, 1, 2))
+        cut(system, [primary.name], names(3, 4))
 
-    def meet(old: Primary, new: Primary) -> None:
-        cut(system, [old.name], names(2, 3, 4))
-        heal(system, [new.name], names(0, 1, 2, 3, 4))
+    def opened(primary: Primary) -> None:
+        cut(system, [primary.name], names(0, 1))
+        at(system, 0.7, third)
 
-    at(system, 0.5, begin)
-    at(system, 6.0, partial(heal, system))
+    def third() -> None:
+        for primary in list(system.all_primaries):
+            system.gone(primary)
+        heal(system)
+        system.start_primary()
+        cut(system, [system.newest.name], names(2))
+        at(system, 4.0, partial(heal, system))
+
+    at(system, 0.5, partial(two_sides, system, 2))
+    system.watch(Moment.ADOPTED, nth_time(2, adopted))
+    system.watch(Moment.OPENED, nth_time(2, opened))
 
 
 def same_beginning(system: System) -> None:
@@ -178,15 +199,21 @@ def same_beginning(system: System) -> None:
 def long_sleep(system: System) -> None:
     """A primary sleeps while another reigns, with its followers' last answers and a client's query waiting for it.
 
-    When it goes on it reaches its clients only, so nobody tells it.
+    When it goes on it reaches its clients only, so nobody tells it. No write waits for it: reads behind one would wait
+    for the followers too.
     """
 
     def begin() -> None:
         old = system.newest
         system.crowd()
-        at(system, 0.02, old.pause)
+        at(system, 0.02, partial(sleep, old))
         at(system, 0.05, system.start_primary)
         system.watch(Moment.OPENED, nth_time(1, partial(wake, old)))
+
+    def sleep(old: Primary) -> None:
+        old.pause()
+        for session in system.sessions:
+            session.writes = 0.0
 
     def wake(old: Primary, new: Primary) -> None:
         cut(system, [old.name], names(0, 1, 2, 3, 4))
@@ -224,8 +251,10 @@ def torn_change(system: System) -> None:
         system.replace(system.newest, members[4], system.followers[5])
 
     def proposed(primary: Primary) -> None:
-        cut(system, [primary.name, *names(2, 3, 5)], names(0, 1, 4))
-        at(system, 0.05, system.start_primary)
+        side = [primary.name, *names(2, 3, 5)]
+        cut(system, side, names(0, 1, 4))
+        system.start_primary()
+        cut(system, side, [system.newest.name])
 
     system.watch(Moment.PROPOSED, nth_time(1, proposed))
     at(system, 0.5, begin)

@@ -41,7 +41,8 @@ class Record(msgspec.Struct, frozen=True):
 class Disk:
     """Records in order, of which the first `synced` are safe.
 
-    wanted: up to where a sync is asked for; encoded: the bytes of every piece that was ever written.
+    wanted: up to where a sync is asked for; encoded: the bytes of every piece that was ever written; low: it has
+    little room, and says so; refused: what it has no room for at all.
     """
 
     def __init__(self, database: str, random: Random) -> None:
@@ -50,7 +51,13 @@ class Disk:
         self.encoded: dict[Bookmark, bytes] = {}
         self.synced = 0
         self.wanted = 0
+        self.low = False
+        self.refused: frozenset[type[Change]] = frozenset()
         self._random = random
+
+    def refuses(self, effects: Sequence[core.Effect]) -> bool:
+        """Whether there is no room for what these write."""
+        return any(type(effect) in self.refused for effect in effects)
 
     def write(self, change: Change, epoch: int) -> None:
         """Adds a record; a confirmed mark needs no sync of its own."""

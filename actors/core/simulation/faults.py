@@ -5,12 +5,17 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from random import Random
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from raylite.actors.core.follower import StorePiece, StorePromise
+from raylite.actors.core.simulation.disk import Change
+
 if TYPE_CHECKING:
+    from raylite.actors.core.simulation.followers import Follower
     from raylite.actors.core.simulation.system import System
     from raylite.actors.core.simulation.world import Process
 
@@ -35,6 +40,7 @@ class Fault(enum.StrEnum):
     STOP_PRIMARY = "primary stopped"
     LOST_DISK = "lost disk"
     MEMBERS = "change of members"
+    FULL_DISKS = "full disks"
 
 
 _WEIGHTS: Mapping[Fault, float] = {
@@ -61,6 +67,9 @@ WEIGHTS = MappingProxyType(_WEIGHTS)
 PAUSES = frozenset({Fault.PAUSE_FOLLOWER, Fault.PAUSE_PRIMARY, Fault.PAUSE_REPLICA})
 PARTITIONS = frozenset({Fault.PARTITION, Fault.CUT_PRIMARY, Fault.ONE_WAY})
 RESTARTS = frozenset({Fault.CRASH_FOLLOWER, Fault.CRASH_FOLLOWERS})
+
+FULL_SHARE = 0.3
+"""Full disks are not drawn as the others are: a share of all runs has them, whatever else it has."""
 
 Script = Callable[["System"], None]
 
@@ -89,8 +98,15 @@ class Injector:
         count = self._random.randint(plan.fewest, plan.most)
         for kind in self._draw(kinds, weights, count):
             system.world.after(self._random.uniform(0.3, plan.seconds), partial(self.inject, kind))
+        if plan.weights and plan.most:
+            self._draw_full_disks(plan.seconds)
         if plan.script is not None:
             plan.script(system)
+
+    def _draw_full_disks(self, seconds: float) -> None:
+        own = Random(f"full disks {self._system.world.seed}")
+        if own.random() < FULL_SHARE:
+            self._system.world.after(own.uniform(0.3, seconds), partial(self.inject, Fault.FULL_DISKS))
 
     def _draw(self, kinds: Sequence[Fault], weights: Sequence[float], count: int) -> list[Fault]:
         """At least two kinds, where there are two."""
@@ -121,6 +137,7 @@ class Injector:
             Fault.STOP_PRIMARY: self._stop_primary,
             Fault.LOST_DISK: self._lose_disk,
             Fault.MEMBERS: self._system.change_members,
+            Fault.FULL_DISKS: self._fill_disks,
         }[kind]()
 
     def _for(self, shortest: float, longest: float, action: Callable[[], None]) -> None:
@@ -225,3 +242,19 @@ class Injector:
             self._system.died(follower.process)
         follower.disk.lose()
         self._for(0.05, 1.0, follower.restart)
+
+    def _fill_disks(self) -> None:
+        """Some followers have little room, and some of them none; not even for promises, at worst."""
+        chosen = self._random.sample(self._system.followers, self._random.randint(1, 5))
+        kinds = self._random.choice(
+            (frozenset[type[Change]](), frozenset((StorePiece,)), frozenset((StorePiece, StorePromise)))
+        )
+        for follower in chosen:
+            follower.disk.low = True
+            follower.disk.refused = kinds if self._random.random() < 0.8 else frozenset()
+        self._for(0.3, 5, partial(_empty_disks, chosen))
+
+
+def _empty_disks(followers: Sequence[Follower]) -> None:
+    for follower in followers:
+        follower.disk.low, follower.disk.refused = False, frozenset()

@@ -65,7 +65,11 @@ class FollowerProcess(Process):
         self._waiting: deque[tuple[int, Action]] = deque()
         self._syncing = False
         self._promises = 0
-        found = self.disk.recover()
+        self._load_log()
+
+    def _load_log(self) -> None:
+        """Makes the log anew from what the disk has."""
+        found, follower = self.disk.recover(), self.follower
         if found is not None:
             self.log = follower.make_log(
                 follower.database,
@@ -109,6 +113,7 @@ class FollowerProcess(Process):
 
     def _handle(self, log: core.FollowerLog, message: m.ToFollower, answer: Answer) -> None:
         epoch = message.epoch if isinstance(message, m.Append) else 0
+        log.has_room = not self.disk.low
         effects = log.receive(message, answer, self.now())
         self.carry_out(effects, epoch)
         if isinstance(message, m.Promise) and not effects:
@@ -129,7 +134,10 @@ class FollowerProcess(Process):
             self._promises = 0
 
     def carry_out(self, effects: Sequence[core.Effect], epoch: int) -> None:
-        """Effects, in order."""
+        """Effects, in order; if there is no room for them none counts."""
+        if self.disk.refuses(effects):
+            self._refuse(effects)
+            return
         for effect in effects:
             match effect:
                 case core.Reply(to, message):
@@ -140,6 +148,13 @@ class FollowerProcess(Process):
                     self.disk.write(effect, epoch)
                     self._watch(effect)
         self._sync()
+
+    def _refuse(self, effects: Sequence[core.Effect]) -> None:
+        self._load_log()
+        for effect in effects:
+            refusal = core.refusal_for_room(effect.message) if isinstance(effect, core.Reply) else None
+            if isinstance(effect, core.Reply) and refusal is not None:
+                self._when_stored(partial(cast(Answer, effect.to), refusal))
 
     def _watch(self, change: core.Effect) -> None:
         checkers = self.follower.checkers

@@ -85,6 +85,11 @@ class Primary(Process):
         except Error as error:
             request.reply(error)
             return
+        full = self.core.refusal_of_writes(self.now())
+        if full is not None and request.operation.kind is Kind.WRITE:
+            self.core.dismissed()
+            request.reply(full)
+            return
         deadline = self.now() + min(request.seconds, limits.CONFIRM_SECONDS)
         token = id(request)
         self.pending[token] = (request, deadline)
