@@ -36,6 +36,10 @@ bench *args:
 soak times="10":
     for round in $(seq {{times}}); do uv run --locked --all-extras pytest tests/cluster || exit 1; done
 
+# one transaction of 200 MB through a primary, five followers and three replicas
+large mb="200":
+    RAYLITE_LARGE_MB={{mb}} uv run --locked --all-extras pytest -s tests/cluster/test_large.py
+
 # the main job, live
 demo *args:
     uv run --locked raylite demo {{args}}

@@ -19,9 +19,20 @@ CREATE TABLE IF NOT EXISTS databases (
   replicas TEXT NOT NULL, replication TEXT NOT NULL, created_us INTEGER NOT NULL
 ) STRICT
 """
+DELETED = """
+CREATE TABLE IF NOT EXISTS deleted (id TEXT PRIMARY KEY, members BLOB, deleted_us INTEGER NOT NULL) STRICT
+"""
 COLUMNS = "id, name, members, region, replicas, replication, created_us"
 
 Ask = Callable[[Query], Awaitable[Answer | Failure]]
+
+
+class Deleted(msgspec.Struct, frozen=True):
+    """A deleted database. members: its first ones, None if it never had any; deleted_us: wall clock."""
+
+    database_id: str
+    members: Members | None
+    deleted_us: int
 
 
 class Catalogue:
@@ -33,6 +44,7 @@ class Catalogue:
     async def prepare(self) -> None:
         """Makes the tables if there are none."""
         await self._run(SCHEMA)
+        await self._run(DELETED)
 
     async def insert(self, entry: DatabaseEntry) -> None:
         """A new database; raises `DatabaseExists`."""
@@ -64,17 +76,44 @@ class Catalogue:
         """All databases, by name."""
         return [_entry(row) for row in await self._run(f"SELECT {COLUMNS} FROM databases ORDER BY name")]
 
-    async def delete(self, database_id: str) -> None:
-        """Removes a database from the catalogue."""
-        await self._run("DELETE FROM databases WHERE id = ?", database_id)
+    async def delete(self, entry: DatabaseEntry, deleted_us: int) -> None:
+        """Removes a database, for good: its name is free, and its id is noted among those that are deleted."""
+        members = msgspec.msgpack.encode(entry.members)
+        note = "INSERT OR IGNORE INTO deleted (id, members, deleted_us) VALUES (?, ?, ?)"
+        await self._run_all(
+            Statement(note, (entry.database_id, members, deleted_us)),
+            Statement("DELETE FROM databases WHERE id = ?", (entry.database_id,)),
+        )
+
+    async def deleted(self) -> list[Deleted]:
+        """Deleted databases of which something may be left, the first first."""
+        rows = await self._run("SELECT id, members, deleted_us FROM deleted ORDER BY deleted_us")
+        return [_deleted(row) for row in rows]
+
+    async def forget(self, database_id: str) -> None:
+        """Nothing is left of this deleted database."""
+        await self._run("DELETE FROM deleted WHERE id = ?", database_id)
 
     async def _run(self, sql: str, *params: Value) -> Sequence[tuple[Value, ...]]:
-        statement = Statement(sql, params)
-        query = Query(self._database_id, Mode.RUN, (statement,), "", limits.QUERY_SECONDS, True)
-        answer = await self._ask(query)
+        return await self._run_all(Statement(sql, params))
+
+    async def _run_all(self, *statements: Statement) -> Sequence[tuple[Value, ...]]:
+        """Runs these in one transaction; the rows of the last."""
+        mode = Mode.RUN if len(statements) == 1 else Mode.BATCH
+        answer = await self._ask(Query(self._database_id, mode, statements, "", limits.QUERY_SECONDS, True))
         if isinstance(answer, Failure):
             raise from_failure(answer)
-        return answer.results[0].rows
+        return answer.results[-1].rows
+
+
+def _deleted(row: tuple[Value, ...]) -> Deleted:
+    database_id, members, deleted_us = row
+    assert isinstance(deleted_us, int), "the table is STRICT"
+    return Deleted(str(database_id), _members(members), deleted_us)
+
+
+def _members(encoded: Value) -> Members | None:
+    return msgspec.msgpack.decode(encoded, type=Members | None) if isinstance(encoded, bytes) else None
 
 
 def _entry(row: tuple[Value, ...]) -> DatabaseEntry:
@@ -83,7 +122,7 @@ def _entry(row: tuple[Value, ...]) -> DatabaseEntry:
     return DatabaseEntry(
         str(database_id),
         str(name),
-        msgspec.msgpack.decode(members, type=Members) if isinstance(members, bytes) else None,
+        _members(members),
         str(region),
         tuple(one for one in str(replicas).split(",") if one),
         str(replication),

@@ -4,29 +4,32 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from raylite.actors import handles
+from raylite.actors import handles, joining, nodes, survey
 from raylite.actors.core import messages as m
-from raylite.actors.founding import DataDirectory
+from raylite.actors.founding import DataDirectory, Holding
+from raylite.actors.service import node_directory
 from raylite.actors.stream import derive_key
 from raylite.actors.stream_codec import decode_payload, encode_payload
 from raylite.policies import limits
 from raylite.policies.errors import Unreachable
-from raylite.policies.placement import Site
+from raylite.policies.placement import choose_followers
 from raylite.policies.quorum import Member, Members
 from raylite.policies.regions import Regions
-from raylite.policies.system import ROUTING, Settings, SystemRecord, follower_name
+from raylite.policies.system import ROUTING, Node, RegistryPlan, Settings, Site, SystemRecord
 
 OBJECT_STORE_BYTES = 80_000_000
 NODE_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # Ray runs workers at niceness 15; a database that gives way to every other process has no latency to speak of.
     "RAY_worker_niceness": "0",
+    # Otherwise a node that is to end first waits for its actors to leave by themselves, which detached ones never do.
+    "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
 }
 """Of the Ray nodes that raylite starts itself, unless the user has set it."""
 
@@ -41,8 +44,8 @@ class ClusterFile(msgspec.Struct, frozen=True):
 
 
 def data_directory(data_dir: str | os.PathLike[str] | None) -> Path:
-    """The directory of a system's files, `~/.raylite` unless given, absolute."""
-    return Path(data_dir or Path.home() / ".raylite").expanduser().resolve()
+    """The directory of a system's files: as given, else this node's (`RAYLITE_DATA`), else `~/.raylite`. Absolute."""
+    return Path(data_dir or node_directory("~/.raylite")).expanduser().resolve()
 
 
 def read_cluster_file(path: Path) -> ClusterFile | None:
@@ -68,11 +71,15 @@ def forget_cluster_file(path: Path) -> None:
 
 
 def is_listening(address: str) -> bool:
-    """Whether something accepts connections at "host:port"."""
+    """Whether something accepts connections at "host:port"; nothing does at what is no such address, as "auto"."""
     host, _, port = address.rpartition(":")
-    with socket.socket() as probe:
-        probe.settimeout(1.0)
-        return probe.connect_ex((host, int(port))) == 0
+    if not host or not port.isdecimal():
+        return False
+    try:
+        with socket.create_connection((host, int(port)), timeout=1.0):
+            return True
+    except OSError:
+        return False
 
 
 def start_ray(address: str) -> None:
@@ -81,7 +88,7 @@ def start_ray(address: str) -> None:
         os.environ.setdefault(name, value)
     options: dict[str, Any] = {"object_store_memory": OBJECT_STORE_BYTES} if address == "local" else {}
     try:
-        handles.connect(address, options)
+        joining.connect(address, options)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise Unreachable(f"the Ray cluster at {address}", str(error).splitlines()[0]) from error
 
@@ -91,13 +98,13 @@ def join(cluster: ClusterFile) -> None:
     if cluster.token:
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ["RAY_AUTH_TOKEN"] = cluster.token
-        handles.reread_token()
+        joining.reread_token()
     start_ray(cluster.address)
 
 
 def leave() -> None:
     """Disconnects this process from Ray; an embedded node ends with it."""
-    handles.disconnect()
+    joining.disconnect()
 
 
 def running_settings() -> Settings | None:
@@ -114,69 +121,80 @@ def start_system(
 ) -> Settings:
     """Starts every actor of the system in `directory`, which it founds if there is none; waits until it is open.
 
-    virtual: names of the regions that share a single node; empty: the nodes' labels are the regions. Raises
-    `Unreachable` if an actor does not answer in time.
+    Each follower starts on the node that has its journal. virtual: names of the regions that share this process'
+    node; empty: the nodes' labels are the regions. Raises `Unreachable` if the registry does not open in time,
+    `ForeignDirectory` if a disk has another system's files, `Corrupt` if two have one follower's.
     """
-    record = directory.record()
-    key = derive_key((handles.cluster_token() or record.secret).encode(), record.system_id)
+    there, held = _disks(directory, virtual)
+    record = directory.record(held.values())
+    key = derive_key((joining.cluster_token() or record.secret).encode(), record.system_id)
     settings = Settings(record.system_id, str(directory.path), key, regions, wan, tuple(virtual))
-    nodes = list_nodes(virtual, directory)
-    followers = place_followers(nodes, virtual)
-    started = [handles.start_follower(one, settings) for one in followers]
+    sites = survey.place(there, held, (), virtual)
+    members = directory.registry_members()
+    _keep([] if virtual else there, directory, record, members, survey.next_number(held, sites))
+    started = {site.follower: handles.start_follower(site, settings) for site in sites}
     routing = handles.start_routing(settings)
-    handles.wait_for([actor.endpoint.remote() for actor in started], "durability followers")
-    members = directory.registry_members() or found_registry(directory, record, started, followers)
-    names = tuple(virtual) or tuple(dict.fromkeys(node.region for node in nodes))
-    registry = handles.start_registry(record.registry_id, members, settings, followers, names)
+    handles.wait_until_up([actor.endpoint.remote() for actor in started.values()])
+    if members is None:
+        members = _found_registry([] if virtual else there, directory, record, settings, sites, started)
+    plan = RegistryPlan(record, members, sites, settings)
+    nodes.remember(plan)
+    registry = handles.start_registry(plan)
     handles.wait_for([registry.ready.remote(), routing.settings.remote()], "the registry")
     return settings
 
 
-def found_registry(
-    directory: DataDirectory, record: SystemRecord, actors: Sequence[Any], followers: Sequence[Site]
+def _disks(directory: DataDirectory, virtual: Sequence[str]) -> tuple[list[Node], dict[str, Holding]]:
+    """The nodes that say what is on their disks, and what that is; with virtual regions, this node alone."""
+    own = directory.holding()
+    if virtual:
+        return [Node(nodes.own_node(), virtual[0])], {nodes.own_node(): own}
+    alive = nodes.live_nodes()
+    held = nodes.holdings(alive, str(directory.path))
+    # This directory need not be the one that this node's actors use, but it knows which numbers were used.
+    return [one for one in alive if one.id in held], held | {"": msgspec.structs.replace(own, journals=())}
+
+
+def _keep(
+    there: Sequence[Node],
+    directory: DataDirectory,
+    record: SystemRecord,
+    members: Members | None,
+    following: int,
+) -> None:
+    """Copies of what must not be lost, on every node; before anything is founded on it."""
+    directory.keep(record, members, following)
+    kept = nodes.keep(there, str(directory.path), record, members, following)
+    if kept < len(there):
+        raise Unreachable("the cluster's nodes", f"{kept} of {len(there)} have stored the system's record")
+
+
+def _found_registry(
+    there: Sequence[Node],
+    directory: DataDirectory,
+    record: SystemRecord,
+    settings: Settings,
+    sites: Sequence[Site],
+    actors: Mapping[str, Any],
 ) -> Members:
-    """The registry's first members: written once, before anything is founded on them."""
-    chosen = list(zip(followers, actors, strict=True))[: limits.FOLLOWERS]
-    joined = _ask_all([actor for _, actor in chosen], [m.Join(record.registry_id)] * len(chosen))
-    incarnations = [one.incarnation for one in joined if isinstance(one, m.Joined)]
-    if len(incarnations) < limits.FOLLOWERS:
-        raise Unreachable("the registry's followers", f"{len(incarnations)} of {limits.FOLLOWERS} joined")
-    named = zip(chosen, incarnations, strict=True)
-    members = Members(tuple(Member(site.follower, incarnation) for (site, _), incarnation in named))
+    """The registry's first members: written once, on every node, before anything is founded on them."""
+    chosen = choose_followers(record.registry_id, sites, sites[0].region, settings.regions)
+    joined = _ask_all([actors[one] for one in chosen], [m.Join(record.registry_id)] * len(chosen))
+    named = [
+        Member(follower, one.incarnation)
+        for follower, one in zip(chosen, joined, strict=True)
+        if isinstance(one, m.Joined)
+    ]
+    if len(named) < limits.FOLLOWERS:
+        raise Unreachable("the registry's followers", f"{len(named)} of {limits.FOLLOWERS} joined")
+    members = Members(tuple(named))
     directory.set_registry_members(members)
-    requests = [m.Found(record.registry_id, one.incarnation, members) for one in members.current]
-    _ask_all([actor for _, actor in chosen], requests)
+    _keep(there, directory, record, members, 0)
+    requests = [m.Found(record.registry_id, one.incarnation, members) for one in named]
+    _ask_all([actors[one] for one in chosen], requests)
     return members
 
 
 def _ask_all(actors: Sequence[Any], messages: Sequence[m.Join | m.Found]) -> list[object]:
     calls = [actor.ask.remote(encode_payload(one)) for actor, one in zip(actors, messages, strict=True)]
     return [decode_payload(answer) for answer in handles.wait_for(calls, "durability followers")]
-
-
-class NodeInfo(msgspec.Struct, frozen=True):
-    """A Ray node that raylite may use. followers: indexes of the follower directories on its disk."""
-
-    node_id: str
-    region: str
-    followers: tuple[int, ...] = ()
-
-
-def list_nodes(virtual: Sequence[str], directory: DataDirectory) -> list[NodeInfo]:
-    """The live nodes with the followers on their disks; for virtual regions the one node there is."""
-    alive = handles.live_nodes()
-    if virtual:
-        return [NodeInfo(alive[0][0], virtual[0], directory.follower_indexes())]
-    return [NodeInfo(node_id, region or "local") for node_id, region in alive]
-
-
-def place_followers(nodes: Sequence[NodeInfo], virtual: Sequence[str]) -> list[Site]:
-    """At least five followers, each on the node of its directory, new ones spread over nodes and regions."""
-    count = max(limits.FOLLOWERS, 1 + max((index for node in nodes for index in node.followers), default=-1))
-    homes = {index: node for node in nodes for index in node.followers}
-    placed: list[Site] = []
-    for index in range(count):
-        node = homes.get(index, nodes[index % len(nodes)])
-        region = virtual[index % len(virtual)] if virtual else node.region
-        placed.append(Site(follower_name(index), node.node_id, region))
-    return placed

@@ -8,39 +8,45 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import ray as _ray
-from ray import _raylet
 from ray.exceptions import GetTimeoutError, RayActorError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from raylite.actors import nodes, survey
+from raylite.actors.core import messages as m
 from raylite.actors.follower import Follower
+from raylite.actors.nodes import NODE_LABEL, REGION_LABEL
 from raylite.actors.primary import Primary, PrimaryConfig
 from raylite.actors.registry import Registry
 from raylite.actors.replica import Replica, ReplicaConfig
+from raylite.actors.revival import replace_if_hung
 from raylite.actors.routing import Routing
 from raylite.actors.stream import Endpoint
 from raylite.actors.stream_codec import decode_payload, encode_payload
 from raylite.policies import limits
 from raylite.policies.catalogue import DatabaseEntry, RoutingTable
 from raylite.policies.errors import Error, NoReply, Unreachable
-from raylite.policies.placement import Site
 from raylite.policies.query import Answer, Failure, Query
-from raylite.policies.quorum import Members
+from raylite.policies.quorum import Member
+from raylite.policies.status import ActorStatus
 from raylite.policies.system import (
     NAMESPACE,
     REGISTRY,
     REGISTRY_DATABASE,
     ROUTING,
+    Node,
+    RegistryPlan,
     Settings,
+    Site,
+    follower_number,
     primary_name,
     replica_name,
 )  # fmt: skip
 
 ray: Any = _ray  # Ray leaves parts of its API untyped
-REGION_LABEL = "ray.io/availability-region"
 
 _OPTIONS: dict[str, Any] = {
     "namespace": NAMESPACE,
@@ -52,26 +58,6 @@ _OPTIONS: dict[str, Any] = {
     "max_concurrency": 1000,
 }
 """Of every actor: found by name, alive beyond its driver, restarted by Ray; no call is repeated by itself."""
-
-
-def connect(address: str, options: dict[str, Any]) -> None:
-    """Starts a Ray node here ("local") or joins the one at `address`; raises what Ray raises."""
-    ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, configure_logging=False, **options)
-
-
-def is_connected() -> bool:
-    """Whether this process is connected to Ray, by whomever."""
-    return bool(ray.is_initialized())
-
-
-def disconnect() -> None:
-    """Leaves Ray; a node that was started here ends with it."""
-    ray.shutdown()
-
-
-def address() -> str:
-    """Where others can join the cluster that this process is connected to."""
-    return str(ray.get_runtime_context().gcs_address)
 
 
 def find(actor: str) -> Any:
@@ -88,23 +74,84 @@ def wait_for(calls: Sequence[Any], what: str) -> list[Any]:
         return list(ray.get(list(calls), timeout=limits.START_SECONDS))
     except GetTimeoutError as error:
         raise Unreachable(what, f"no answer within {limits.START_SECONDS:g} s of their start") from error
+    except RayError as error:
+        raise _cause(error, what) from error
+
+
+def wait_until_up(calls: Sequence[Any]) -> int:
+    """How many of these calls are answered before an actor's start takes too long; raises nothing for the others."""
+    done, _ = ray.wait(list(calls), num_returns=len(calls), timeout=limits.START_SECONDS)
+    answered = 0
+    for one in done:
+        with contextlib.suppress(RayError):
+            ray.get(one)
+            answered += 1
+    return answered
 
 
 async def call(actor: str, method: str, *arguments: object, seconds: float = limits.CALL_SECONDS) -> Any:
     """What a method of a named actor returns; raises its `Error`, or `Unreachable`.
 
-    The method may have run when it raises `Unreachable`.
+    The method may have run when it raises `Unreachable`. A registry that hangs is replaced meanwhile.
     """
     try:
         async with asyncio.timeout(seconds):
-            handle = await asyncio.to_thread(ray.get_actor, actor, namespace=NAMESPACE)
-            return await getattr(handle, method).remote(*arguments)
+            handle = await asyncio.to_thread(_found, actor)
+            reply = getattr(handle, method).remote(*arguments)
+            return await (_unless_it_hangs(handle, reply) if actor == REGISTRY else reply)
     except (ValueError, RayActorError) as error:
         raise Unreachable(actor, f"no such actor answers ({type(error).__name__})") from error
     except TimeoutError as error:
         raise Unreachable(actor, f"no answer to {method} within {seconds:g} s") from error
     except RayError as error:
         raise _cause(error, actor) from error
+
+
+def _found(actor: str) -> Any:
+    """The actor of this name. A registry that somebody ended, and then could not start anew, is started."""
+    try:
+        return ray.get_actor(actor, namespace=NAMESPACE)
+    except ValueError:
+        plan = nodes.recall() if actor == REGISTRY else None
+        if plan is None:
+            raise
+        return start_registry(plan)
+
+
+async def _unless_it_hangs(registry: Any, reply: Any) -> Any:
+    """The registry's reply; raises `Unreachable` once this very registry was found to hang, and replaced."""
+    waiting = asyncio.ensure_future(reply)
+    try:
+        while not (await asyncio.wait([waiting], timeout=limits.REGISTRY_WAIT_SECONDS))[0]:
+            if await asyncio.shield(_revival(registry)):
+                raise Unreachable(REGISTRY, "it said nothing, and another one was started; ask that")
+        return waiting.result()
+    finally:
+        waiting.cancel()
+
+
+_revivals: set[asyncio.Task[bool]] = set()
+
+
+def _revival(registry: Any) -> asyncio.Task[bool]:
+    """Goes on when whoever began it gives up waiting: it must not end half-way."""
+    task = asyncio.get_running_loop().create_task(_revive(registry))
+    _revivals.add(task)
+    task.add_done_callback(_revivals.discard)
+    return task
+
+
+async def _revive(registry: Any) -> bool:
+    plan = await asyncio.to_thread(nodes.recall)
+    if plan is None:
+        return False
+
+    async def inspect(member: Member) -> object:
+        request = encode_payload(m.Inspect(plan.record.registry_id))
+        return decode_payload(await call(member.follower, "ask", request))
+
+    suspect = nodes.Process(registry, partial(start_registry, plan))
+    return await replace_if_hung(suspect, plan.members, inspect, limits.LEASE_SECONDS)
 
 
 def _cause(error: RayError, actor: str) -> Error:
@@ -127,34 +174,6 @@ async def ask(actor: str, query: Query, seconds: float) -> Answer | Failure:
     return answer
 
 
-def live_nodes() -> list[tuple[str, str]]:
-    """(node id, its region's label or "") of the nodes that are alive."""
-    nodes: list[dict[str, Any]] = ray.nodes()
-    return [(one["NodeID"], one.get("Labels", {}).get(REGION_LABEL, "")) for one in nodes if one["Alive"]]
-
-
-def own_region_label() -> str:
-    """The region label of this process' node, "" if it has none."""
-    labels: dict[str, str] = ray.get_runtime_context().get_node_labels()
-    return labels.get(REGION_LABEL, "")
-
-
-def reread_token() -> None:
-    """Ray reads its authentication mode and token once; this makes it look at the environment again."""
-    private: Any = _raylet
-    private.Config.initialize("")
-    private.AuthenticationTokenLoader.instance().reset_cache()
-
-
-def cluster_token() -> str:
-    """The Ray cluster's token, "" if it has none. The one use of this private class of Ray's."""
-    loader: Any = getattr(_raylet, "AuthenticationTokenLoader", None)
-    if loader is not None:
-        return str(loader.instance().get_raw_token(ignore_auth_mode=True) or "")
-    path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH", Path.home() / ".ray" / "auth_token"))
-    return os.environ.get("RAY_AUTH_TOKEN") or (path.read_text().strip() if path.is_file() else "")
-
-
 class RaySurroundings:
     """The cluster around an actor or a driver."""
 
@@ -172,6 +191,14 @@ class RaySurroundings:
         """Tell the registry that this database's primary is missed; does not raise."""
         with contextlib.suppress(Error):
             await call(REGISTRY, "report_missing", database)
+
+    async def report_silent(self, database_ids: Sequence[str]) -> Sequence[str]:
+        """See `Surroundings.report_silent`."""
+        try:
+            unknown: Sequence[str] = await call(REGISTRY, "report_silent", tuple(database_ids))
+        except Error:
+            return ()
+        return unknown
 
     def leave(self) -> None:
         """End this actor for good: the one exit that Ray does not restart is taken inside one of its own calls."""
@@ -194,77 +221,155 @@ class RayCluster:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    async def start_primary(self, config: PrimaryConfig) -> None:
-        """Start a primary unless one of that name lives."""
-        options = _placed(config.region, self._settings)
+    async def start_primary(self, config: PrimaryConfig, avoid: str = "", *, strictly: bool = False) -> None:
+        """See `Cluster.start_primary`."""
+        options = _placed(config.region, self._settings, avoid, strictly=strictly)
         actor = _actor(Primary, primary_name(config.database), options)
-        await _created(actor.remote(config, self._settings, RaySurroundings()))
+        await asyncio.to_thread(actor.remote, config, self._settings, RaySurroundings())
 
-    async def start_replica(self, entry: DatabaseEntry, region: str) -> None:
-        """Start a replica unless one of that name lives."""
+    async def start_replica(
+        self, entry: DatabaseEntry, region: str, avoid: str = "", *, strictly: bool = False
+    ) -> None:
+        """See `Cluster.start_replica`."""
         directory = self.directory(entry.database_id, f"replica-{region}")
         config = ReplicaConfig(entry.database_id, entry.name, region, directory)
-        actor = _actor(Replica, replica_name(entry.name, region), _placed(region, self._settings))
-        await _created(actor.remote(config, self._settings, RaySurroundings()))
+        options = _placed(region, self._settings, avoid, strictly=strictly)
+        actor = _actor(Replica, replica_name(entry.name, region), options)
+        await asyncio.to_thread(actor.remote, config, self._settings, RaySurroundings())
 
-    async def kill(self, actor: str) -> None:
-        """End the actor of this name for good, if there is one; its name is free then."""
-        try:
-            handle = await asyncio.to_thread(ray.get_actor, actor, namespace=NAMESPACE)
-        except ValueError:
-            return
-        ray.kill(handle, no_restart=True)
+    async def wait_for(self, actor: str, seconds: float) -> None:
+        """See `Cluster.wait_for`."""
+        await call(actor, "endpoint", seconds=seconds)
+
+    async def kill(self, actor: str) -> str:
+        """See `Cluster.kill`."""
+        return await asyncio.to_thread(_kill, actor)
 
     async def publish(self, table: RoutingTable) -> None:
-        """Hand a new routing table to the routing actor, started anew if it is gone."""
-        actor = start_routing(self._settings)
-        await actor.publish.remote(table)
+        """See `Cluster.publish`."""
+        await asyncio.to_thread(start_routing, self._settings)
+        await call(ROUTING, "publish", table)
+
+    async def published(self) -> int:
+        """See `Cluster.published`."""
+        version: int = await call(ROUTING, "published", seconds=limits.REGISTRY_SECONDS)
+        return version
+
+    async def replace_routing(self) -> None:
+        """See `Cluster.replace_routing`."""
+        node = await self.kill(ROUTING)
+        await asyncio.to_thread(start_routing, self._settings, node)
+
+    async def nodes(self) -> list[Node]:
+        """See `Cluster.nodes`."""
+        return await asyncio.to_thread(nodes.live_nodes)
+
+    async def survey(self, sites: Sequence[Site], *, spare: bool) -> tuple[Site, ...]:
+        """See `Cluster.survey`."""
+        return await asyncio.to_thread(_survey, tuple(sites), self._settings, spare=spare)
 
     def directory(self, database_id: str, role: str) -> str:
-        """Where a primary or replica keeps its files."""
-        return os.path.join(self._settings.data_dir, "databases", database_id, role)
+        """See `Cluster.directory`."""
+        return os.path.join("databases", database_id, role)
+
+
+def _kill(actor: str) -> str:
+    handle = find(actor)
+    if handle is None:
+        return ""
+    node = nodes.node_of(handle)
+    ray.kill(handle, no_restart=True)
+    return node
+
+
+def _survey(sites: Sequence[Site], settings: Settings, *, spare: bool) -> tuple[Site, ...]:
+    """Starts the followers that are on the nodes' disks and not among `sites`, and new ones where there are too few."""
+    plan = nodes.recall()
+    if plan is None:
+        return tuple(sites)
+    there = nodes.live_nodes()
+    found = nodes.holdings(there, settings.data_dir)
+    placed = survey.place(there, found, sites, settings.virtual, spare=spare)
+    nodes.keep(there, settings.data_dir, plan.record, plan.members, survey.next_number(found, placed))
+    for site in placed:
+        if site not in sites:
+            _move_follower(site, settings)
+    names = {site.follower for site in placed}
+    everybody = (*placed, *(site for site in sites if site.follower not in names))
+    nodes.remember(RegistryPlan(plan.record, plan.members, everybody, settings))
+    return everybody
+
+
+def _move_follower(site: Site, settings: Settings) -> None:
+    """Starts a follower where its journal is; a process of an earlier life of that node may still count as running."""
+    running = find(site.follower)
+    if running is not None and nodes.node_of(running) not in ("", site.node):
+        ray.kill(running, no_restart=True)
+    start_follower(site, settings)
 
 
 def start_follower(site: Site, settings: Settings) -> Any:
     """A follower actor on the node that has, or gets, its directory; on no other."""
-    directory = os.path.join(settings.data_dir, "followers", site.follower.rpartition(":")[2])
+    directory = os.path.join("followers", str(follower_number(site.follower)))
     affinity = NodeAffinitySchedulingStrategy(site.node, soft=False)
     actor = _actor(Follower, site.follower, {"scheduling_strategy": affinity})
     return actor.remote(site.follower, site.region, directory, settings, RaySurroundings())
 
 
-def start_registry(
-    registry_id: str,
-    members: Members,
-    settings: Settings,
-    followers: Sequence[Site],
-    regions: Sequence[str],
-) -> Any:
-    """The registry actor."""
-    cluster = RayCluster(settings)
+def start_registry(plan: RegistryPlan, avoid: str = "") -> Any:
+    """The registry actor, the one that lives if one does. avoid: a node where it should not be, if there is another."""
+    cluster = RayCluster(plan.settings)
+    registry_id = plan.record.registry_id
     directory = cluster.directory(registry_id, "primary")
-    config = PrimaryConfig(registry_id, REGISTRY_DATABASE, members, regions[0], directory)
-    actor = _actor(Registry, REGISTRY, {})
-    return actor.remote(config, settings, RaySurroundings(), cluster, tuple(followers), tuple(regions))
+    config = PrimaryConfig(registry_id, REGISTRY_DATABASE, plan.members, plan.sites[0].region, directory)
+    actor = _actor(Registry, REGISTRY, _selected([_other_than(avoid), {}] if avoid else []))
+    return actor.remote(config, plan.settings, RaySurroundings(), cluster, plan.sites)
 
 
-def start_routing(settings: Settings) -> Any:
-    """The routing actor."""
-    return _actor(Routing, ROUTING, {}).remote(settings)
+def start_routing(settings: Settings, avoid: str = "") -> Any:
+    """The routing actor, as `start_registry`."""
+    actor = _actor(Routing, ROUTING, _selected([_other_than(avoid), {}] if avoid else []))
+    return actor.remote(settings, RayStatuses())
+
+
+class RayStatuses(RaySurroundings):
+    """Asks actors how they are."""
+
+    async def status(self, actor: str) -> ActorStatus:
+        """See `Statuses.status`."""
+        found: ActorStatus = await call(actor, "status", seconds=limits.STATUS_SECONDS)
+        return found
+
+    async def report_lost(self, actor: str) -> None:
+        """See `Statuses.report_lost`."""
+        with contextlib.suppress(Error):
+            await call(REGISTRY, "report_lost", actor)
 
 
 def _actor(kind: type, name: str, options: dict[str, Any]) -> Any:
     return ray.remote(kind).options(name=name, **_OPTIONS, **options)
 
 
-def _placed(region: str, settings: Settings) -> dict[str, Any]:
-    """In that region if a node has its label; virtual regions share their node."""
+def _placed(region: str, settings: Settings, avoid: str, *, strictly: bool) -> dict[str, Any]:
+    """In that region if a node has its label; virtual regions share their node. avoid: see `Cluster.start_primary`."""
     if settings.virtual:
         return {}
-    return {"label_selector": {REGION_LABEL: region}, "fallback_strategy": [{"label_selector": {}}]}
+    here: dict[str, str] = {REGION_LABEL: region}
+    if not avoid:
+        return _selected([here, {}])
+    elsewhere = _other_than(avoid)
+    return _selected([here | elsewhere, elsewhere if strictly else here, {}])
 
 
-async def _created(handle: Any) -> None:
-    """Waits until the actor answers, so that a failure to start is seen by whoever wanted it."""
-    async with asyncio.timeout(limits.START_SECONDS):
-        await handle.endpoint.remote()
+def _other_than(node: str) -> dict[str, str]:
+    return {NODE_LABEL: f"!{node}"}
+
+
+def _selected(wishes: Sequence[dict[str, str]]) -> dict[str, Any]:
+    """The first of these label selectors that some node meets; an actor for which there is none would wait for ever."""
+    if not wishes:
+        return {}
+    return {
+        "label_selector": wishes[0],
+        "fallback_strategy": [{"label_selector": wish} for wish in wishes[1:]],
+    }

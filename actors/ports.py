@@ -2,31 +2,81 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from raylite.actors.primary import PrimaryConfig
 from raylite.policies.catalogue import DatabaseEntry, RoutingTable
+from raylite.policies.status import ActorStatus
+from raylite.policies.system import Node, Site
 
 
 class Cluster(Protocol):
-    """Starting and ending actors by name."""
+    """Starting and ending actors by name. Every method ends in time, or raises an `Error`."""
 
-    async def start_primary(self, config: PrimaryConfig) -> None:
-        """Start a primary unless one of that name lives."""
+    async def start_primary(self, config: PrimaryConfig, avoid: str = "", *, strictly: bool = False) -> None:
+        """Start a primary in its region, elsewhere if there is no node; nothing if one of that name lives.
+
+        avoid: a node that is better not used again; `strictly`: better another region than that node.
+        """
         ...
 
-    async def start_replica(self, entry: DatabaseEntry, region: str) -> None:
-        """Start a replica unless one of that name lives."""
+    async def start_replica(
+        self, entry: DatabaseEntry, region: str, avoid: str = "", *, strictly: bool = False
+    ) -> None:
+        """Start a replica, as `start_primary`."""
         ...
 
-    async def kill(self, actor: str) -> None:
-        """End the actor of this name for good, if there is one; its name is free then."""
+    async def wait_for(self, actor: str, seconds: float) -> None:
+        """Wait until this actor can be reached; raises `Unreachable` if that takes longer."""
+        ...
+
+    async def kill(self, actor: str) -> str:
+        """End the actor of this name for good, if there is one; its name is free then.
+
+        Returns the id of its node, "" if it has none.
+        """
         ...
 
     async def publish(self, table: RoutingTable) -> None:
-        """Hand a new routing table to the routing actor."""
+        """Hand a new routing table to the routing actor, which is started if there is none."""
+        ...
+
+    async def published(self) -> int:
+        """The version of the table that the routing actor was handed last."""
+        ...
+
+    async def replace_routing(self) -> None:
+        """End the routing actor and start another one, on another node if there is one."""
+        ...
+
+    async def nodes(self) -> list[Node]:
+        """The nodes that are alive."""
+        ...
+
+    async def survey(self, sites: Sequence[Site], *, spare: bool) -> tuple[Site, ...]:
+        """Look at the disks of all nodes, start the followers that are not where `sites` say, and tell where all are.
+
+        spare: bring their number up to five without counting on those that are absent.
+        """
         ...
 
     def directory(self, database_id: str, role: str) -> str:
-        """Where a primary or replica keeps its files."""
+        """Where a primary or replica keeps its files, within its node's data directory."""
+        ...
+
+
+class Statuses(Protocol):
+    """Asking others how they are."""
+
+    async def status(self, actor: str) -> ActorStatus:
+        """How this actor is; raises `Unreachable` if it does not say within a few seconds."""
+        ...
+
+    async def report_lost(self, actor: str) -> None:
+        """Tell the registry of a replica that has been silent for long; does not raise."""
+        ...
+
+    def crash(self, error: BaseException) -> None:
+        """End this process at once because of a fault; it is restarted."""
         ...

@@ -9,7 +9,6 @@ import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from pathlib import Path
 
 import msgspec
 
@@ -26,7 +25,7 @@ from raylite.actors.storage.thread import DatabaseThread
 from raylite.actors.stream import Connection, Payload, to_failure
 from raylite.policies import limits
 from raylite.policies.bookmark import Bookmark
-from raylite.policies.errors import NotPrimary, Overloaded
+from raylite.policies.errors import NotPrimary, Overloaded, StorageFull
 from raylite.policies.query import Answer, Failure, Query
 from raylite.policies.quorum import Members, majority
 from raylite.policies.status import ActorStatus, CopyCheck
@@ -34,7 +33,7 @@ from raylite.policies.system import Settings, primary_name
 
 
 class PrimaryConfig(msgspec.Struct, frozen=True):
-    """Which database, and where. members: its first ones; directory: of this primary's files, absolute."""
+    """Which database, and where. members: its first ones; directory: of this primary's files, within its node's."""
 
     database_id: str
     database: str
@@ -56,6 +55,7 @@ class Primary(Service):
         self._file: PrimaryFile | None = None
         self._wal_bytes = 0
         self._checkpointing = False
+        self._full: StorageFull | None = None
         self._made: deque[Sequence[Made]] = deque()
         self._handing_on = False
         self._flow = threading.Event()
@@ -118,18 +118,23 @@ class Primary(Service):
         ]
         lost = [one.member for one in leader.peers.values() if one.member and one.refuses]
         found = [f"{one.follower} does not answer" for one in silent]
-        return (*found, *(f"{one.follower} holds this database no more" for one in lost))
+        found += [f"{one.follower} holds this database no more" for one in lost]
+        found += [f"{one} has no room left on its disk" for one in leader.low]
+        return (*found, *([str(self._full)] if self._full else ()))
 
     async def _query(self, query: Query) -> Answer | Failure:
         """The answer once all that it may have seen is confirmed; errors wait likewise."""
         relay, file = self._relay, self._file
+        if file is None and self._full is not None:
+            raise self._full
         if relay is None or file is None or query.database != self.config.database_id:
             raise NotPrimary(self.config.database, relay.core.epoch if relay else 0)
         deadline = boottime() + min(query.seconds, limits.LONGEST_QUERY_SECONDS)
         relay.core.admit(Bookmark.parse(query.bookmark) if query.bookmark else None, boottime())
         try:
             await self._wait_for_room(deadline)
-            ran = await self._thread.run(partial(file.run, query, deadline - boottime()))
+            refusal = relay.core.refusal_of_writes(boottime())
+            ran = await self._thread.run(partial(file.run, query, deadline - boottime(), refusal))
             self._wal_bytes = ran.wal_bytes
             return self._answer(ran, await self._gate(relay, ran, deadline))
         finally:
@@ -138,8 +143,7 @@ class Primary(Service):
     async def _gate(self, relay: Relay, ran: Ran, deadline: float) -> Bookmark:
         """Waits until all that this query may have seen is confirmed; returns its bookmark."""
         token: asyncio.Future[Bookmark] = asyncio.get_running_loop().create_future()
-        until = min(deadline, boottime() + limits.CONFIRM_SECONDS)
-        relay.finished(core.Waiting(token, ran.mark, ran.committed, until))
+        relay.finished(core.Waiting(token, ran.mark, ran.committed, deadline, boottime()))
         return await token
 
     def _answer(self, ran: Ran, mark: Bookmark) -> Answer | Failure:
@@ -153,7 +157,7 @@ class Primary(Service):
     async def _start(self) -> None:
         config = self.config
         self._directory = await asyncio.to_thread(
-            Directory.claim_or_fresh, Path(config.directory), limits.LEASE_SECONDS
+            Directory.claim_or_fresh, self.place(config.directory), limits.LEASE_SECONDS
         )
         members = await self._first_members()
         reign = core.PrimaryCore(
@@ -177,11 +181,21 @@ class Primary(Service):
         assert self._directory is not None, "the directory is claimed first"
         assert self._relay is not None, "the relay asks for the replay"
         assert self._writer is not None, "the first entry is made first"
-        generation = await bring_up(self._relay.read, self._directory, self.config.database_id, place)
         hand_on = self._from_thread(asyncio.get_running_loop())
-        self._file = await self._thread.run(partial(PrimaryFile, generation, self._writer, hand_on))
+        while self._file is None:
+            try:
+                generation = await bring_up(self._relay.read, self._directory, self.config.database_id, place)
+                self._file = await self._thread.run(partial(PrimaryFile, generation, self._writer, hand_on))
+            except StorageFull as error:
+                await self._wait_for_space(error)
+        self._full = None
         self._relay.replayed()
         await self.on_open()
+
+    async def _wait_for_space(self, error: StorageFull) -> None:
+        """The disk of this copy is full: say so, and try again in a while."""
+        self._full = error
+        await asyncio.sleep(limits.FULL_RETRY_SECONDS)
 
     async def on_open(self) -> None:
         """Called once queries can run."""
@@ -263,7 +277,7 @@ class Primary(Service):
             await asyncio.wait_for(self._room.wait(), max(0.0, deadline - boottime()))
         except TimeoutError:
             what = f"{self.config.database}: bytes in the WAL that are not confirmed"
-            raise Overloaded(what, limits.WAL_PAUSE_BYTES) from None
+            raise self._full or Overloaded(what, limits.WAL_PAUSE_BYTES) from None
 
     def _consider_checkpoint(self) -> None:
         leader = self._relay.core.leader if self._relay else None
@@ -273,7 +287,14 @@ class Primary(Service):
             self.hold(self._checkpoint(self._file, leader.confirmed))
 
     async def _checkpoint(self, file: PrimaryFile, place: Bookmark) -> None:
-        self._wal_bytes = await self._thread.run(partial(file.checkpoint, place))
+        """Without room for it the WAL grows on; above its bound no more is written, and this is tried again."""
+        try:
+            self._wal_bytes = await self._thread.run(partial(file.checkpoint, place))
+            self._full = None
+        except StorageFull as error:
+            await self._wait_for_space(error)
         self._checkpointing = False
+        if self._full is not None:
+            self._consider_checkpoint()
         if self._wal_bytes < limits.WAL_PAUSE_BYTES:
             self._room.set()

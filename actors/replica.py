@@ -6,10 +6,10 @@ import asyncio
 import os
 from collections.abc import Awaitable, Sequence
 from functools import partial
-from pathlib import Path
 
 import msgspec
 
+from raylite.actors.applying import Applier
 from raylite.actors.core import messages as m
 from raylite.actors.core import replica as core
 from raylite.actors.links import Link
@@ -22,14 +22,14 @@ from raylite.actors.storage.thread import DatabaseThread
 from raylite.actors.stream import Connection, Payload, to_failure
 from raylite.policies import limits
 from raylite.policies.bookmark import Bookmark, origin
-from raylite.policies.errors import Error, Unreachable
+from raylite.policies.errors import Corrupt, Error, StorageFull, Unreachable
 from raylite.policies.query import Answer, Query
 from raylite.policies.status import ActorStatus, CopyCheck
 from raylite.policies.system import Settings, primary_name, replica_name
 
 
 class ReplicaConfig(msgspec.Struct, frozen=True):
-    """Which database, and where. directory: of this replica's files, absolute."""
+    """Which database, and where. directory: of this replica's files, within its node's."""
 
     database_id: str
     database: str
@@ -52,12 +52,15 @@ class Replica(Service):
         self._log = core.ReplicaLog(config.database_id, origin(config.database_id))
         self._directory: Directory | None = None
         self._file: ReplicaFile | None = None
+        self._applier: Applier | None = None
         self._engine: Engine | None = None
         self._shown = self._log.published
         self._lag_ms: float | None = None
         self._progress = asyncio.Condition()
         self._heard_at: float | None = None
         self._primary: Link | None = None
+        self._full: StorageFull | None = None
+        self._checkpoint_at = 0.0
         self.hold(self._start())
 
     # Requests
@@ -121,10 +124,10 @@ class Replica(Service):
     async def _start(self) -> None:
         config = self.config
         directory = self._directory = await asyncio.to_thread(
-            Directory.claim_or_fresh, Path(config.directory), limits.LEASE_SECONDS
+            Directory.claim_or_fresh, self.place(config.directory), limits.LEASE_SECONDS
         )
-        file = await self._writer.run(partial(ReplicaFile.open, directory, config.database_id))
-        self._file = file
+        file = self._file = await self._open(directory)
+        self._applier = Applier(file)
         record = file.record
         self._shown = record.certain
         self._log = core.ReplicaLog(config.database_id, record.certain)
@@ -138,6 +141,18 @@ class Replica(Service):
         )
         self.hold(self._miss_primary())
 
+    async def _open(self, directory: Directory) -> ReplicaFile:
+        """The copy, once the disk has room for what opening it takes."""
+        while True:
+            try:
+                file = await self._writer.run(partial(ReplicaFile.open, directory, self.config.database_id))
+            except StorageFull as error:
+                self._full = error
+                await asyncio.sleep(limits.FULL_RETRY_SECONDS)
+            else:
+                self._full = None
+                return file
+
     def _follow(self, connection: Connection) -> None:
         """Asks a primary for the stream; one that is not open yet refuses, and is dialled again."""
         log = self._log
@@ -149,8 +164,10 @@ class Replica(Service):
             connection.close("it is not the primary, or not yet")
 
     def _stream(self, connection: Connection, payload: Payload) -> Awaitable[Payload | None]:
-        """One message of a leader; carried out in order, answered when it is."""
+        """One message of a leader; carried out in order, answered when it is, or not at all while the disk is full."""
         self._heard_at = boottime()
+        if self._full is not None:
+            return _nothing()
         match payload:
             case m.Append():
                 effects = self._log.receive(payload)
@@ -162,14 +179,14 @@ class Replica(Service):
 
     def _carry_out(self, effects: Sequence[core.Effect]) -> Awaitable[Payload | None]:
         """Queues the file's part in order, before anything else can be queued; returns the answer to come."""
-        file = self._file
-        assert file is not None, "the stream begins once the file is open"
+        applier = self._applier
+        assert applier is not None, "the stream begins once the file is open"
         for effect in effects:
             if isinstance(effect, core.Rebuild):
                 self._rebuild(effect.reason)
         changes = [one for one in effects if isinstance(one, core.Write | core.CutTo | core.Publish)]
         answers = [one.message for one in effects if isinstance(one, core.Answer)]
-        applied = self._writer.run(partial(_apply, file, changes)) if changes else None
+        applied = self._writer.run(partial(applier.apply, changes)) if changes else None
         return self._answer(applied, changes, answers[0] if answers else None)
 
     async def _answer(
@@ -178,10 +195,11 @@ class Replica(Service):
         if applied is not None:
             try:
                 await applied
-            except (
-                Error
-            ) as error:  # the log counts as written what the file does not hold: only a new start is true
-                self.around.crash(error)
+            except StorageFull as error:
+                await self._wait_for_space(error)
+                return None
+            except Error as error:
+                self._lose(error)
                 raise
         for change in changes:
             if isinstance(change, core.Publish):
@@ -197,7 +215,35 @@ class Replica(Service):
             self._lag_ms = max(0, wall_us() - publish.confirmed_us) / 1000
         file = self._file
         if file is not None and file.wal_bytes >= limits.WAL_CHECKPOINT_BYTES:
+            await self._checkpoint(file)
+
+    async def _checkpoint(self, file: ReplicaFile) -> None:
+        """Without room for a checkpoint the WAL grows on, and it is tried again in a while."""
+        if boottime() < self._checkpoint_at:
+            return
+        try:
             await self._writer.run(file.checkpoint_if_due)
+        except StorageFull:
+            self._checkpoint_at = boottime() + limits.FULL_RETRY_SECONDS
+
+    async def _wait_for_space(self, error: StorageFull) -> None:
+        """Goes back to what readers see, and takes nothing for a while; the leader then asks where to go on from."""
+        applier = self._applier
+        if self._full is not None or applier is None:
+            return
+        self._full = error
+        try:
+            self._log.step_back(await self._writer.run(applier.take_back))
+        except Corrupt as damage:
+            self._lose(damage)
+            raise
+        await asyncio.sleep(limits.FULL_RETRY_SECONDS)
+        applier.resume()
+        self._full = None
+
+    def _lose(self, error: Error) -> None:
+        """The log counts as written what the file does not hold: only a new start is true."""
+        self.around.crash(error)
 
     def _rebuild(self, reason: str) -> None:
         """A copy that cannot go on is forgotten; the next process of this actor begins with an empty one."""
@@ -236,6 +282,8 @@ class Replica(Service):
         """How this replica is."""
         connected = self._primary is not None and self._primary.connection is not None
         problems = () if connected else ("no connection to the primary",)
+        if self._full is not None:
+            problems = (*problems, str(self._full))
         state = "serving" if self._engine is not None and self._serves else "catching up"
         return ActorStatus(
             self.name, "replica", self.region, os.getpid(), state, self._log.epoch, str(self._shown),
@@ -249,12 +297,5 @@ def _read(run: partial[Execution], file: ReplicaFile) -> tuple[Execution, Bookma
     return execution, file.mark
 
 
-def _apply(file: ReplicaFile, changes: Sequence[core.Write | core.CutTo | core.Publish]) -> None:
-    for change in changes:
-        match change:
-            case core.Write():
-                file.append(change.pieces, change.encoded)
-            case core.CutTo():
-                file.cut(change.place)
-            case core.Publish():
-                file.publish(change.place)
+async def _nothing() -> Payload | None:
+    return None

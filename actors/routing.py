@@ -1,10 +1,17 @@
-"""The routing actor: keeps the table of who serves which database, and tells routers when it changes."""
+"""The routing actor: keeps the table of who serves which database and how they are, and tells routers of changes."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 
+import msgspec
+
+from raylite.actors.health import HealthWatch
+from raylite.actors.ports import Statuses
+from raylite.actors.service import wall_us
 from raylite.policies.catalogue import RoutingTable
+from raylite.policies.freshness import Health
 from raylite.policies.limits import WATCH_SECONDS
 from raylite.policies.system import Settings
 
@@ -12,30 +19,44 @@ from raylite.policies.system import Settings
 class Routing:
     """The newest routing table. The registry pushes it, routers wait for it; it is on no query's path.
 
-    It also hands the system's settings to drivers that join, who have shown Ray that they belong here.
+    It also hands the system's settings to drivers that join, who have shown Ray that they belong here. Versions of
+    the registry order what the registry says; routers see versions of this actor's own, which rise with every change.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, statuses: Statuses) -> None:
         self._settings = settings
         self._table = RoutingTable(0, {})
+        self._published = 0
         self._changed = asyncio.Condition()
+        self._health = HealthWatch(statuses, self.heard)
+        self._watch = asyncio.get_running_loop().create_task(self._health.run())
+        self._watch.add_done_callback(lambda task: _crash(task, statuses))
 
     def __repr__(self) -> str:
         return "routing"
 
     async def publish(self, table: RoutingTable) -> None:
-        """Replaces the table if this one is newer; a policy set by a driver stays."""
-        async with self._changed:
-            if table.version > self._table.version:
-                policy = table.policy or self._table.policy
-                self._table = RoutingTable(table.version, table.routes, policy)
-                self._changed.notify_all()
+        """Replaces the table if the registry made this one later; a policy set by a driver stays, and health."""
+        if table.version > self._published:
+            self._published = table.version
+            self._health.follow(table.routes.values())
+            await self._change(routes=table.routes)
+
+    async def published(self) -> int:
+        """The version of the table that the registry handed over last, 0 before any."""
+        return self._published
 
     async def set_policy(self, policy: bytes) -> None:
         """Hands a pickled routing policy (b"": the default) to every router."""
-        async with self._changed:
-            self._table = RoutingTable(self._table.version + 1, self._table.routes, policy)
-            self._changed.notify_all()
+        await self._change(policy=policy)
+
+    async def heard(self, health: dict[str, Health]) -> None:
+        """Tells routers how actors are."""
+        await self._change(health=health)
+
+    async def pid(self) -> int:
+        """The id of its process."""
+        return os.getpid()
 
     async def settings(self) -> Settings:
         """The system's settings, with the key of its streams."""
@@ -50,3 +71,21 @@ class Routing:
             except TimeoutError:
                 pass
             return self._table
+
+    async def stop(self) -> None:
+        """Ends what runs in the background."""
+        self._watch.cancel()
+        await asyncio.gather(self._watch, return_exceptions=True)
+
+    async def _change(self, **fields: object) -> None:
+        # Above what an earlier process of this actor gave: routers keep what they have until they see a higher one.
+        version = max(self._table.version + 1, wall_us())
+        async with self._changed:
+            self._table = msgspec.structs.replace(self._table, version=version, **fields)
+            self._changed.notify_all()
+
+
+def _crash(task: asyncio.Task[None], statuses: Statuses) -> None:
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        statuses.crash(error)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Coroutine, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from raylite.actors.stream import (
@@ -35,6 +36,15 @@ def wall_us() -> int:
     return time.time_ns() // 1000
 
 
+def node_directory(data_dir: str, virtual: Sequence[str] = ()) -> Path:
+    """Where this node keeps the files of the system in `data_dir`: there, unless `RAYLITE_DATA` says otherwise.
+
+    A system with virtual regions has one node and one directory, whatever the environment says.
+    """
+    elsewhere = "" if virtual else os.environ.get("RAYLITE_DATA", "")
+    return Path(elsewhere or data_dir).expanduser()
+
+
 def distance_of(settings: Settings) -> Distance | None:
     """One-way seconds between two regions, if distances are simulated."""
     regions = settings.regions
@@ -59,6 +69,13 @@ class Surroundings(Protocol):
 
     async def report_missing(self, database: str) -> None:
         """Tell the registry that this database's primary is missed; does not raise."""
+        ...
+
+    async def report_silent(self, database_ids: Sequence[str]) -> Sequence[str]:
+        """Tell the registry that these databases' primaries are missed; returns those that are no databases.
+
+        Does not raise.
+        """
         ...
 
     def leave(self) -> None:
@@ -91,6 +108,10 @@ class Service:
     async def endpoint(self) -> Endpoint:
         """Where this actor listens."""
         return (await self._server).endpoint
+
+    def place(self, directory: str) -> Path:
+        """Where this actor's directory is on this node."""
+        return node_directory(self.settings.data_dir, self.settings.virtual) / directory
 
     async def leave(self) -> None:
         """Ends this actor for good. To be called as an actor's method: `Surroundings.leave` does."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from raylite.policies.freshness import Health
 from raylite.policies.quorum import Members
 
 
@@ -40,8 +41,12 @@ class RouteEntry(msgspec.Struct, frozen=True):
 
 
 class RoutingTable(msgspec.Struct, frozen=True):
-    """All routes; a higher version replaces a lower one. policy: a pickled routing policy, b"" for the default."""
+    """All routes; a higher version replaces a lower one.
+
+    policy: a pickled routing policy, b"" for the default; health: of actors that were asked how they are, by name.
+    """
 
     version: int
     routes: dict[str, RouteEntry]
     policy: bytes = b""
+    health: dict[str, Health] = {}

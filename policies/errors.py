@@ -47,7 +47,10 @@ class ConstraintError(StatementError):
 
 
 class NotAllowed(Invalid):
-    """A statement that reaches outside the database or a transaction by hand. Fields: what, what to do instead."""
+    """A statement that reaches outside its database, a transaction by hand, or a store that refuses us.
+
+    Fields: what, what to do instead.
+    """
 
     def __init__(self, what: str, instead: str) -> None:
         super().__init__(what, instead)

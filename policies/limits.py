@@ -19,10 +19,14 @@ NAME_CHARACTERS = 64
 
 # Relay
 FOLLOWERS = 5
+FOLLOWER_NODES = 64
+"""So many nodes have a follower actor of their own."""
 PIECE_BYTES = 1 << 20
 APPEND_BYTES = 1 << 20
 """Pieces that travel in one append message; one piece always may."""
 PEER_INFLIGHT_BYTES = 8 << 20
+REPLICA_AHEAD_PIECES = 64
+"""A replica gets pieces together with their confirmation, unless more than so many wait for it."""
 WINDOW_BYTES = 32 << 20
 """Recent pieces that a leader keeps in memory for peers that are behind."""
 UNCONFIRMED_ENTRIES = 4096
@@ -71,14 +75,55 @@ JOURNAL_QUEUE_BYTES = 64 << 20
 """Records that wait for a follower's journal; beyond this a follower takes no request that writes."""
 JOURNAL_ZERO_BYTES = 256 << 10
 """Written as zeros ahead of the journal's end: overwriting syncs in about half the time of filling new blocks."""
-JOURNAL_IDLE_SECONDS = 0.01
+JOURNAL_IDLE_SECONDS = 0.05
 """A journal that has had nothing to write for this long notes on disk up to where it is synced."""
+JOURNAL_ROOM_SECONDS = 1.0
+"""A follower whose disk has no room looks again after this long."""
+FULL_RETRY_SECONDS = 1.0
+"""A primary or replica that has no room for what it must write tries again after this long."""
 WAL_CHECKPOINT_BYTES = 4 << 20
 CHECKPOINT_WAIT_SECONDS = 0.05
 """A replica's checkpoint waits this long for snapshots that need the WAL; nothing is published meanwhile."""
 WAL_PAUSE_BYTES = 64 << 20
 """Above this, writes pause until all is confirmed and the WAL is checkpointed to its end."""
 DIRECTORY_LOCK_SECONDS = 10.0
+
+# Cold storage
+COLD_SEGMENT_BYTES = 16 << 20
+"""A segment of the log is cut when this much waits,"""
+COLD_SEGMENT_SECONDS = 10.0
+"""or when something has waited this long."""
+COLD_BLOCK_BYTES = 256 << 10
+"""Pieces of a segment that are compressed together; one piece always may."""
+COLD_CHUNK_BYTES = 4 << 20
+"""Pages of a snapshot that are one object."""
+COLD_WAITING_BYTES = 1 << 30
+"""A database whose confirmed entries wait for cold storage beyond this takes no writes."""
+COLD_LOG_LEAST_BYTES = 16 << 20
+"""A shorter log gives no reason for a snapshot, however small the database is."""
+COLD_LOG_SEGMENTS = 4096
+"""A log of more segments gives a reason, however short it is: each is a request of a restore."""
+COLD_OBJECT_BYTES = 256 << 20
+"""No larger object is read whole."""
+COLD_CALL_SECONDS = 60.0
+"""One call to the object store, its own retries included."""
+COLD_LIST_SECONDS = 300.0
+COLD_HANGING_CALLS = 16
+"""Calls past their deadline that have not come back; with so many, no new one is made."""
+COLD_READS_AHEAD = 4
+COLD_RETRY_SECONDS = 1.0
+COLD_LONGEST_RETRY_SECONDS = 60.0
+COLD_RUN_SECONDS = 6 * 3600.0
+"""A snapshot or a fork that is not complete by then is given up."""
+COLD_GRACE_SECONDS = 24 * 3600.0
+"""What nothing refers to stays this long: its manifest may be about to be written."""
+COLD_RETENTION_SECONDS = 30 * 24 * 3600.0
+COLD_CLOCK_SECONDS = 3600.0
+"""The store's clock and ours may differ by this much; beyond it nothing is deleted."""
+COLD_LEFTOVER_SECONDS = 3600.0
+"""A file in the making that is older belongs to nobody any more."""
+COLD_CACHE_BYTES = 10 << 30
+"""Databases as they once were, kept on a node's disk."""
 
 # Connections
 FRAME_BYTES = (1 << 20) + PIECE_BYTES + APPEND_BYTES + RESULT_BYTES
@@ -101,8 +146,36 @@ STATUS_SECONDS = 5.0
 START_SECONDS = 60.0
 """An actor process is up within this time, or something is wrong."""
 WATCH_SECONDS = 20.0
+
+# Supervision
 REPLACE_SECONDS = 3 * LEASE_SECONDS
 """A primary that was just replaced is given this long before it is looked at again."""
+REPLACED_AGAIN_SECONDS = 30.0
+"""One that is replaced again within this time is not put where it was before."""
+REPORTED_DATABASES = 1000
+"""Databases that one report of a follower names."""
+DELETED_SECONDS = 30.0
+"""After that long nothing of a deleted database can be starting any more: followers are told of it once again."""
+REPLACED_AT_ONCE = 16
+NODE_SECONDS = 20.0
+"""A node that does not say within this time what is on its disk is taken for absent."""
+REGISTRY_WAIT_SECONDS = LEASE_SECONDS / 2
+"""Whoever waits for the registry for this long asks whether it lives;"""
+REGISTRY_SECONDS = LEASE_SECONDS
+"""if it does not say so in this time, and no follower gives it a lease, it hangs or is cut off."""
+SPARE_SECONDS = 60.0
+"""With fewer than five followers on live nodes for this long, new ones are started for new databases."""
+LOOK_SECONDS = 3.0
+"""The registry looks this often for nodes that have come, and whether the routing actor has the table."""
+HEALTH_SECONDS = 2.0
+"""The routing actor asks all copies how they are about this often,"""
+HEALTH_PAUSE_SECONDS = 0.02
+"""but pauses this long for each, so that many databases cost no more than few."""
+HEALTH_ASKED_AT_ONCE = 16
+"""Databases whose copies are asked at the same time: silent ones must not hold up the others."""
+HEALTH_SAMPLES = 32
+HEALTH_SILENCES = 3
+"""A replica that was silent so many times in a row is reported to the registry."""
 
 assert LEASE_DRIFT_SECONDS < LEASE_SECONDS / 2
 assert HEARTBEAT_SECONDS * 4 < LEASE_SECONDS
@@ -112,3 +185,5 @@ assert BOOKMARK_WAIT_SECONDS < CONFIRM_SECONDS < QUERY_SECONDS
 assert WAL_CHECKPOINT_BYTES < WAL_PAUSE_BYTES
 assert UNCONFIRMED_ENTRIES < CONNECTION_REQUESTS
 assert WRITE_BUFFER_BYTES <= PEER_INFLIGHT_BYTES <= OUTGOING_BYTES
+assert COLD_BLOCK_BYTES + PIECE_BYTES < COLD_SEGMENT_BYTES < COLD_WAITING_BYTES
+assert COLD_RUN_SECONDS * 2 < COLD_GRACE_SECONDS <= COLD_RETENTION_SECONDS

@@ -45,6 +45,12 @@ def is_quorum(members: Members, agreeing: Iterable[Member]) -> bool:
     return all(len(chosen.intersection(part)) >= majority(len(part)) for part in members.sets)
 
 
+def may_agree(members: Members, without: Iterable[Member]) -> bool:
+    """Whether the others, all but `without`, could be a quorum."""
+    out = set(without)
+    return is_quorum(members, [one for one in members.everyone if one not in out])
+
+
 def agreed(members: Members, value: Callable[[Member], float]) -> float:
     """The highest value that a quorum has reached: of every set the majority-th highest, the lowest of these."""
     return min(sorted(map(value, part), reverse=True)[majority(len(part)) - 1] for part in members.sets)

@@ -4,9 +4,27 @@ from __future__ import annotations
 
 import msgspec
 
+from raylite.policies.quorum import Members
 from raylite.policies.regions import Regions
 
 RECORD_VERSION = 1
+
+
+class Node(msgspec.Struct, frozen=True):
+    """A machine of the cluster, under the id that it has while it lives. zone: within its region, "" if unknown."""
+
+    id: str
+    region: str
+    zone: str = ""
+
+
+class Site(msgspec.Struct, frozen=True):
+    """Where a follower actor runs. zone: within its region, "" if the node has no such label."""
+
+    follower: str
+    node: str
+    region: str
+    zone: str = ""
 
 
 class SystemRecord(msgspec.Struct, frozen=True):
@@ -21,9 +39,9 @@ class SystemRecord(msgspec.Struct, frozen=True):
 class Settings(msgspec.Struct, frozen=True):
     """How the processes of a system run.
 
-    data_dir: absolute, the same on every node; regions: the places of its own regions;
-    wan: whether messages between regions are delayed by realistic round trips; key: of the stream's HMAC;
-    virtual: names of regions that share one node; empty: the nodes' labels are the regions.
+    data_dir: absolute, the same on every node but those that say otherwise (`RAYLITE_DATA`); regions: the places of
+    its own regions; wan: whether messages between regions are delayed by realistic round trips; key: of the stream's
+    HMAC; virtual: names of regions that share one node; empty: the nodes' labels are the regions.
     """
 
     system_id: str
@@ -34,9 +52,23 @@ class Settings(msgspec.Struct, frozen=True):
     virtual: tuple[str, ...] = ()
 
 
+class RegistryPlan(msgspec.Struct, frozen=True):
+    """What it takes to start the registry. members: first ones of its database; sites: where followers run."""
+
+    record: SystemRecord
+    members: Members
+    sites: tuple[Site, ...]
+    settings: Settings
+
+
 def follower_name(index: int) -> str:
     """The actor name of a durability follower."""
     return f"follower:{index}"
+
+
+def follower_number(name: str) -> int:
+    """The number in a durability follower's actor name."""
+    return int(name.rpartition(":")[2])
 
 
 def primary_name(database: str) -> str:

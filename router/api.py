@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 import cloudpickle
 
-from raylite.actors import cluster, handles
+from raylite.actors import cluster, handles, joining
 from raylite.actors.founding import DataDirectory
 from raylite.policies import limits
 from raylite.policies.catalogue import DatabaseEntry
@@ -183,7 +183,7 @@ def settings() -> Settings:
 
 def _enter_ray(address: str | None, path: Path) -> bool:
     """Connects this process to Ray; whether that meant to start an embedded node."""
-    if handles.is_connected():
+    if joining.is_connected():
         return False
     _process.started_ray = True
     address = address or os.environ.get("RAY_ADDRESS")
@@ -205,6 +205,6 @@ def _start(path: Path, virtual: tuple[str, ...], places: Regions, *, wan: bool) 
     path.mkdir(parents=True, exist_ok=True)
     settings = cluster.start_system(directory, virtual, places, wan=wan)
     if _process.owned is not None:
-        address = handles.address()
-        cluster.write_cluster_file(path, cluster.ClusterFile(address, handles.cluster_token(), ()))
+        address = joining.address()
+        cluster.write_cluster_file(path, cluster.ClusterFile(address, joining.cluster_token(), ()))
     return settings

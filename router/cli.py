@@ -124,7 +124,10 @@ def delete(name: str, yes: bool, data_dir: Path | None, as_json: bool) -> None:
     "--file", "path", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A file of SQL."
 )
 @click.option(
-    "--session", "constraint", default=None, help="first-unconstrained, first-primary, or a bookmark."
+    "--session",
+    "constraint",
+    default=None,
+    help="first-unconstrained, first-primary, or a bookmark; prints the bookmark to hand on.",
 )
 @click.option("--region", default=None, help="Region to call from.")
 @click.option("--create/--no-create", "create_it", default=True, help="Create the database if there is none.")
@@ -146,7 +149,7 @@ def execute(
     text = sql if sql is not None else _read(path)
     with CliSession.joined(data_dir) as session:
         found = session.execute(name, text, constraint, region, create=create_it)
-        output.results(found, as_json=as_json)
+        output.executed(found, as_json=as_json)
 
 
 @main.command()

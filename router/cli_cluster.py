@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from raylite.actors import cluster
+import msgspec
+
+from raylite.actors import cluster, joining
 from raylite.actors.founding import DataDirectory
 from raylite.policies.regions import DEFAULT, Regions, parse
 from raylite.router import local_cluster
@@ -26,11 +28,13 @@ def up(data_dir: Path | None, regions: str, *, wan: bool) -> dict[str, object]:
         found = local_cluster.start_head(path) if existing is None else cluster.ClusterFile(existing, "", ())
         try:
             step("followers, registry, routing")
-            _start(found, path, names if existing is None or regions else (), places, wan=wan)
+            address = _start(found, path, names if existing is None or regions else (), places, wan=wan)
         except BaseException:
             local_cluster.stop_head(found)
             raise
-    return {"address": found.address, "data": str(path), "started": True}
+    if recorded is not None:  # of a cluster that died, and could not tidy up after itself
+        local_cluster.remove_left_over(recorded.temp_dir)
+    return {"address": address, "data": str(path), "started": True}
 
 
 def down(data_dir: Path | None) -> dict[str, object]:
@@ -48,15 +52,20 @@ def down(data_dir: Path | None) -> dict[str, object]:
 
 def _start(
     found: cluster.ClusterFile, path: Path, virtual: tuple[str, ...], places: Regions, *, wan: bool
-) -> None:
-    """Starts raylite's actors in a cluster, unless they live there already, and records how to join it."""
+) -> str:
+    """Starts raylite's actors in a cluster, unless they live there already; records how to join it.
+
+    Returns where others can join it, which is not what was given if that was "auto".
+    """
     directory = DataDirectory(path)
     directory.own()
     try:
         cluster.join(found)
         if cluster.running_settings() is None:
             cluster.start_system(directory, virtual, places, wan=wan)
-        cluster.write_cluster_file(path, found)
+        address = joining.address()
+        cluster.write_cluster_file(path, msgspec.structs.replace(found, address=address))
     finally:
         cluster.leave()
         directory.disown()
+    return address

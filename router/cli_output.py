@@ -6,14 +6,16 @@ import base64
 from collections.abc import Mapping, Sequence
 
 import msgspec
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from raylite.actors.core.simulation.command import Summary
+from raylite.policies.bookmark import Bookmark
 from raylite.policies.catalogue import DatabaseEntry
 from raylite.policies.errors import Error
 from raylite.policies.status import ActorStatus
-from raylite.router.cli_session import SystemStatus
+from raylite.router.cli_session import Executed, SystemStatus
 from raylite.router.client import DatabaseInfo
 from raylite.router.result import Result
 
@@ -50,7 +52,7 @@ def info(found: DatabaseInfo, *, as_json: bool) -> None:
         _json(msgspec.to_builtins(found))
         return
     console.print(f"{found.name} ({found.database_id}), primary in {found.region}", highlight=False)
-    _table(_actors(found.actors), as_json=False)
+    console.print(actors(found.actors))
 
 
 def system(found: SystemStatus, *, as_json: bool) -> None:
@@ -58,9 +60,9 @@ def system(found: SystemStatus, *, as_json: bool) -> None:
     if as_json:
         _json(msgspec.to_builtins(found))
         return
-    _table(_actors(found.actors), as_json=False)
+    console.print(actors(found.actors))
     for actor in found.missing:
-        console.print(f"[bold red]{actor} does not answer[/]")
+        console.print(f"[bold red]{actor} does not answer[/]", highlight=False)
     console.print(
         f"{found.tolerated_nodes} nodes may be lost, whichever, without losing anything acknowledged."
     )
@@ -82,36 +84,57 @@ def simulation(summary: Summary, *, as_json: bool) -> None:
         console.print(line, highlight=False)
 
 
-def _actors(statuses: Sequence[ActorStatus]) -> list[dict[str, object]]:
-    return [
-        {
-            "actor": one.actor, "region": one.region, "pid": one.pid, "state": one.state, "epoch": one.epoch,
-            "bookmark": one.bookmark, "lag ms": one.lag_ms, "wal bytes": one.wal_bytes,
-            "followers": f"{one.answering}, needs {one.needed}" if one.needed else "",
-            "problems": "; ".join(one.problems),
-        }
-        for one in statuses
-    ]  # fmt: skip
+def actors(statuses: Sequence[ActorStatus]) -> RenderableType:
+    """All actors, one line each in 80 columns unless names are long, and below what is wrong, in whole sentences.
+
+    at: epoch and sequence of the newest entry that is confirmed as far as the actor knows; lag: milliseconds;
+    WAL: megabytes; votes: followers that answer a primary, and how many it needs.
+    """
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
+    for name in ("actor", "region", "pid", "state", "at", "lag", "WAL", "votes"):
+        table.add_column(name, overflow="fold", no_wrap=name != "actor")
+    for one in statuses:
+        table.add_row(
+            one.actor, one.region, str(one.pid), one.state, _short(one.bookmark),
+            "" if one.lag_ms is None else f"{one.lag_ms:.1f}", f"{one.wal_bytes / 1e6:.1f}" if one.bookmark else "",
+            f"{one.answering}/{one.needed}" if one.needed else "",
+        )  # fmt: skip
+    trouble = [f"{one.actor}: {problem}" for one in statuses for problem in one.problems]
+    return Group(table, *(Text(line, style="red") for line in trouble))
 
 
-def results(found: Sequence[Result], *, as_json: bool) -> None:
-    """The rows of each statement that has any, and a line of what was done."""
+def _short(bookmark: str) -> str:
+    if not bookmark:
+        return ""
+    place = Bookmark.parse(bookmark)
+    return f"{place.epoch}.{place.sequence}"
+
+
+def executed(found: Executed, *, as_json: bool) -> None:
+    """The rows of each statement that has any, a line of what was done, and a session's bookmark."""
     if as_json:
-        _json(
-            [
-                {"results": one.results, "success": True, "meta": msgspec.to_builtins(one.meta)}
-                for one in found
-            ]
-        )
+        _json([_result(one, found.bookmark) for one in found.results])
         return
-    for one in found:
+    for one in found.results:
         if one.results:
             _table(one.results, as_json=False)
-    if found:
-        changes = sum(one.meta.changes for one in found)
-        meta = found[-1].meta
-        served = f"{meta.served_by} ({meta.served_by_region})"
-        console.print(f"{len(found)} statements, {changes} rows changed, served by {served}", highlight=False)
+    if found.results:
+        changes = sum(one.meta.changes for one in found.results)
+        meta = found.results[-1].meta
+        done = f"{len(found.results)} statements, {changes} rows changed"
+        console.print(f"{done}, served by {meta.served_by} ({meta.served_by_region})", highlight=False)
+    if found.bookmark:
+        console.print(f"bookmark: {found.bookmark}", highlight=False, soft_wrap=True)
+
+
+def _result(one: Result, bookmark: str) -> dict[str, object]:
+    """D1's form of a result; a session's bookmark goes beside it."""
+    shown: dict[str, object] = {
+        "results": one.results,
+        "success": True,
+        "meta": msgspec.to_builtins(one.meta),
+    }
+    return shown | ({"bookmark": bookmark} if bookmark else {})
 
 
 def _table(rows: Sequence[Mapping[str, object]], *, as_json: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,6 +27,13 @@ class SystemStatus(msgspec.Struct, frozen=True):
     actors: tuple[ActorStatus, ...]
     missing: tuple[str, ...]
     tolerated_nodes: int
+
+
+class Executed(msgspec.Struct, frozen=True):
+    """What SQL gave. bookmark: what another session must name to see as much; "" if it ran in none."""
+
+    results: Sequence[Result]
+    bookmark: str = ""
 
 
 class CliSession:
@@ -67,13 +74,14 @@ class CliSession:
 
     def execute(
         self, name: str, sql: str, constraint: str | None, region: str | None, *, create: bool
-    ) -> list[Result]:
+    ) -> Executed:
         """Runs SQL: in a session if there is a constraint, which takes one statement; else as a script."""
         database = api.connect(name, create=create, region=region)
         if constraint is not None:
-            return [database.with_session(constraint).prepare(sql).all()]
+            session = database.with_session(constraint)
+            return Executed([session.prepare(sql).all()], session.bookmark)
         with steps(f"Running SQL on {name}"):
-            return database.exec(sql)
+            return Executed(database.exec(sql))
 
     async def _system(self) -> SystemStatus:
         overview = await handles.call(REGISTRY, "overview", seconds=limits.START_SECONDS)

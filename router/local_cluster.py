@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ from pathlib import Path
 from raylite.actors.cluster import NODE_ENVIRONMENT, OBJECT_STORE_BYTES, ClusterFile, is_listening
 from raylite.policies.errors import Unreachable
 
+TEMP_PREFIX = "raylite-"
 START_SECONDS = 60.0
 STOP_SECONDS = 15.0
 POLL_SECONDS = 0.1
@@ -28,7 +30,7 @@ def start_head(data_dir: Path) -> ClusterFile:
     It gets its own temporary directory, token and free ports, so that any other Ray cluster here is left alone.
     """
     token = secrets.token_hex(32)
-    temp_dir = tempfile.mkdtemp(prefix="raylite-")
+    temp_dir = tempfile.mkdtemp(prefix=TEMP_PREFIX)
     ports = free_ports(4)
     host = "127.0.0.1"
     command = [
@@ -42,12 +44,20 @@ def start_head(data_dir: Path) -> ClusterFile:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
         )
-    _wait_until_up(process, host, ports[0], data_dir / "ray.log")
-    return ClusterFile(f"{host}:{ports[0]}", token, (process.pid,), temp_dir)
+    cluster = ClusterFile(f"{host}:{ports[0]}", token, (process.pid,), temp_dir)
+    try:
+        _wait_until_up(process, host, ports[0], data_dir / "ray.log")
+    except BaseException:
+        stop_head(cluster)
+        raise
+    return cluster
 
 
 def stop_head(cluster: ClusterFile) -> list[int]:
-    """Ends the processes that `start_head` started and all that they started; returns the ids that were ended."""
+    """Ends the processes that `start_head` started and all that they started; returns the ids that were ended.
+
+    Their temporary directory goes with them, once nobody uses it.
+    """
     chosen = [pid for pid in cluster.pids if _is_ours(pid, cluster.temp_dir)]
     family = sorted({one for pid in chosen for one in (pid, *descendants(pid))})
     for pid in chosen:
@@ -56,7 +66,18 @@ def stop_head(cluster: ClusterFile) -> list[int]:
         for pid in family:
             _signal(pid, signal.SIGKILL)
         _wait_until_gone(family, STOP_SECONDS)
+    remove_left_over(cluster.temp_dir, STOP_SECONDS)
     return family
+
+
+def remove_left_over(temp_dir: str, seconds: float = 0.0) -> None:
+    """Removes a directory that `start_head` made, unless processes use it that do not end within `seconds`."""
+    path = Path(temp_dir)
+    if not path.name.startswith(TEMP_PREFIX):
+        return
+    users = [pid for pid, _ in _processes() if _is_ours(pid, temp_dir)]
+    if not users or _wait_until_gone(users, seconds):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def free_ports(count: int) -> list[int]:

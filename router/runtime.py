@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 import cloudpickle
 
-from raylite.actors import handles
+from raylite.actors import handles, joining
 from raylite.actors.handles import RaySurroundings
 from raylite.actors.service import answers_nothing, distance_of
 from raylite.actors.stream import Connection, Identity, connect, tls_from_environment
 from raylite.policies import limits
 from raylite.policies.catalogue import DatabaseEntry, Placement, RouteEntry, RoutingTable
 from raylite.policies.errors import DatabaseNotFound, Error, NoReply, Unreachable
+from raylite.policies.freshness import Health
 from raylite.policies.query import Answer, Failure, Query
 from raylite.policies.routing import Candidate, Nearest, RoutingPolicy
 from raylite.policies.status import ActorStatus
@@ -53,9 +54,8 @@ class Caller:
     async def route(self, name: str) -> Route:
         """The newest route known, with the round trips measured from here."""
         entry = await self._runtime.entry(name)
-        copies = [self._candidate(one, primary=False) for one in entry.replicas]
-        primary = self._candidate(entry.primary, primary=True)
-        return Route(entry.database_id, name, primary.actor, (*copies, primary), self._runtime.policy)
+        copies = candidates(entry, self._runtime.health, self._round_trips_ms)
+        return Route(entry.database_id, name, entry.primary.actor, copies, self._runtime.policy)
 
     async def missed(self, name: str) -> None:
         """Tells the registry that nobody has answered for this database's primary."""
@@ -71,10 +71,6 @@ class Caller:
         for found in await asyncio.gather(*dials, return_exceptions=True):
             if isinstance(found, Connection):
                 await found.stop()
-
-    def _candidate(self, placement: Placement, *, primary: bool) -> Candidate:
-        measured = self._round_trips_ms.get(placement.actor)
-        return Candidate(placement.actor, placement.region, measured, primary=primary)
 
     async def connection(self, actor: str) -> Connection:
         """The connection to this actor, dialled if there is none; raises `Unreachable`."""
@@ -104,6 +100,19 @@ async def _watch(connection: Connection) -> None:
                 await connection.ping(limits.MISSED_SECONDS)
             except (NoReply, Unreachable):
                 connection.abort(f"no sign of life for {limits.MISSED_SECONDS:g} s")
+
+
+def candidates(
+    entry: RouteEntry, health: Mapping[str, Health], round_trips_ms: Mapping[str, float]
+) -> tuple[Candidate, ...]:
+    """Every copy as a routing policy sees it, the primary last. Who was never asked how he is counts as alive."""
+
+    def candidate(one: Placement) -> Candidate:
+        known = health.get(one.actor, Health())
+        measured = round_trips_ms.get(one.actor)
+        return Candidate(one.actor, one.region, measured, known.lag_ms, known.alive, one == entry.primary)
+
+    return tuple(candidate(one) for one in (*entry.replicas, entry.primary))
 
 
 class Runtime:
@@ -140,6 +149,11 @@ class Runtime:
         if name not in self._table.routes:
             raise DatabaseNotFound(name)
         return self._table.routes[name]
+
+    @property
+    def health(self) -> Mapping[str, Health]:
+        """How actors were when the routing actor asked them last, by name."""
+        return self._table.health
 
     async def refresh(self, version: int) -> None:
         """Takes the routing table once it is newer than `version`."""
@@ -193,7 +207,7 @@ def _is_open(dial: asyncio.Task[Connection]) -> bool:
 
 def own_region(settings: Settings) -> str:
     """Where this process is: its node's label, or the first of the virtual regions."""
-    return handles.own_region_label() or next(iter(settings.virtual), "local")
+    return joining.own_region_label() or next(iter(settings.virtual), "local")
 
 
 def _unpickled(policy: bytes) -> RoutingPolicy:

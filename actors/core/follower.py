@@ -54,6 +54,10 @@ class StoreGaveUp(msgspec.Struct, frozen=True):
     """Write that this database was found damaged and is held here no more."""
 
 
+class StoreDropped(msgspec.Struct, frozen=True):
+    """Write that this database is deleted: nothing is held of it, and it can never be joined again."""
+
+
 class Reply(msgspec.Struct, frozen=True):
     """Answer the request that `to` stands for, once all stored before is synced."""
 
@@ -71,7 +75,8 @@ class Load(msgspec.Struct, frozen=True):
     confirmed: Bookmark
 
 
-Effect = StorePiece | StorePromise | StoreCut | StoreConfirmed | StoreFounded | StoreGaveUp | Reply | Load
+Store = StorePiece | StorePromise | StoreCut | StoreConfirmed | StoreFounded | StoreGaveUp | StoreDropped
+Effect = Store | Reply | Load
 
 
 class Lease(msgspec.Struct, frozen=True):
@@ -107,10 +112,11 @@ class FollowerLog:
         promised: int = 0,
         confirmed: Bookmark | None = None,
         gave_up: bool = False,
+        dropped: bool = False,
         started: float,
     ) -> None:
         self.database, self.incarnation, self.index = database, incarnation, index
-        self.promised, self.gave_up = promised, gave_up
+        self.promised, self.gave_up, self.dropped = promised, gave_up, dropped
         self.confirmed = confirmed or index.base
         # Whoever was promised something before this start may hold a lease that is forgotten here.
         self._lease = Lease(promised, "", started + LEASE_SECONDS if promised else started)
@@ -124,8 +130,10 @@ class FollowerLog:
                 return [self._joined(to)]
             case m.Inspect():
                 return [Reply(to, self._holding(now))]
+            case m.Drop():
+                return self._drop(to, now)
             case _ if not self._knows(message.incarnation):
-                return [Reply(to, m.Unknown(self.database, getattr(message, "number", 0), self.gave_up))]
+                return [Reply(to, self._unknown(getattr(message, "number", 0)))]
             case m.Found():
                 return self._found(message, to)
             case m.Promise():
@@ -149,12 +157,29 @@ class FollowerLog:
         """How long the lease that was given still runs, 0 if none does."""
         return max(0.0, self._lease.until - now)
 
+    def missed_seconds(self, now: float) -> float:
+        """How long ago the lease ended that somebody heard since this start has not released; 0 if it did not."""
+        return max(0.0, now - self._lease.until) if self._lease.directory else 0.0
+
     def _knows(self, incarnation: str) -> bool:
-        return incarnation == self.incarnation and not self.gave_up
+        return incarnation == self.incarnation and not (self.gave_up or self.dropped)
+
+    def _unknown(self, number: int) -> m.Unknown:
+        return m.Unknown(self.database, number, self.gave_up, self.dropped)
+
+    def _drop(self, to: object, now: float) -> list[Effect]:
+        done = Reply(to, m.Dropped(self.database))
+        if self.dropped:
+            return [done]
+        self.dropped, self.gave_up = True, False
+        self.index = LogIndex(self.index.base, None)
+        self.confirmed = self.index.base
+        self._lease, self._waiting = Lease(self.promised, "", now), []
+        return [StoreDropped(), done]
 
     def _joined(self, to: object) -> Reply:
-        if self.gave_up:
-            return Reply(to, m.Unknown(self.database, 0, True))
+        if not self._knows(self.incarnation):
+            return Reply(to, self._unknown(0))
         return Reply(to, m.Joined(self.database, self.incarnation))
 
     def _found(self, message: m.Found, to: object) -> list[Effect]:
@@ -166,8 +191,8 @@ class FollowerLog:
 
     def _holding(self, now: float) -> m.FromFollower:
         members = self.index.members
-        if self.gave_up or members is None:
-            return m.Unknown(self.database, 0, self.gave_up)
+        if members is None or not self._knows(self.incarnation):
+            return self._unknown(0)
         lease = self.lease_seconds(now)
         return m.Holding(
             self.database, self.incarnation, self.promised, self.index.tail, self.confirmed, members, lease
@@ -242,9 +267,7 @@ class FollowerLog:
             return [*self._give_up(), Reply(to, m.Unknown(self.database, message.number, True))]
         effects += self._confirm(message)
         place = self._acknowledged(message)
-        answer = m.Appended(
-            self.database, message.number, message.epoch, place, leased, self.has_room
-        )
+        answer = m.Appended(self.database, message.number, message.epoch, place, leased, self.has_room)
         return [*effects, Reply(to, answer)]
 
     def _describe(self, message: m.Append) -> list[Piece]:

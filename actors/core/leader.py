@@ -79,11 +79,15 @@ Effect = Ship | Forward | Fetch | Confirmed | Fenced | Diverge | Propose
 
 
 class Bounds(msgspec.Struct, frozen=True):
-    """How much a leader keeps in its window, sends in one message, and has on its way to one peer; in bytes."""
+    """How much a leader keeps in its window, sends in one message, and has on its way to one peer; in bytes.
+
+    ahead_pieces: when more wait for confirmation, replicas are sent them ahead of it.
+    """
 
     window_bytes: int = limits.WINDOW_BYTES
     append_bytes: int = limits.APPEND_BYTES
     inflight_bytes: int = limits.PEER_INFLIGHT_BYTES
+    ahead_pieces: int = limits.REPLICA_AHEAD_PIECES
 
 
 DEFAULT_BOUNDS = Bounds()
@@ -99,6 +103,7 @@ class Leader:
 
     Invariants: an ordinal counts as confirmed only with a quorum of every set of members, and only from the first
     entry of the own epoch on; `confirmed` is the place of a whole entry and never falls.
+    agreed_at: when a quorum last got further, if only within an entry.
     """
 
     def __init__(self, database: str, adopted: Adopted, now: float, bounds: Bounds = DEFAULT_BOUNDS) -> None:
@@ -108,7 +113,8 @@ class Leader:
         self.window = Window(adopted.tail)
         self.confirmed = adopted.confirmed
         self.fenced = False
-        self._confirmed_ordinal = 0
+        self._confirmed_ordinal = self._agreed = 0
+        self.agreed_at = now
         self._own_from: int | None = None
         self._number = 0
         self._target: tuple[Member, ...] = ()
@@ -185,7 +191,9 @@ class Leader:
         match reply:
             case m.Pieces() if reply.after == peer.place:
                 return self._forward(peer, reply, pieces, now)
-            case m.Missing() if reply.after == peer.place and peer.member is None:
+            case m.Missing() if (
+                reply.after == peer.place and peer.member is None and not self._has(peer.place)
+            ):
                 return self._diverge(peer)
             case _:
                 peer.stall()
@@ -239,7 +247,7 @@ class Leader:
     @property
     def low(self) -> list[str]:
         """The followers that have said that their disks have little room, or none."""
-        return [one.follower for one in self.members.everyone if self.peers[peer_of(one)].low]
+        return sorted(one.follower for one in self.members.everyone if self.peers[peer_of(one)].low)
 
     def _is_quorum(self, fits: Callable[[Peer], bool], now: float) -> bool:
         chosen = [one for one in self.members.everyone if fits(self.peers[peer_of(one)])]
@@ -353,14 +361,19 @@ class Leader:
         return []
 
     def _confirm(self, now: float) -> list[Effect]:
-        ordinal = self.window.whole(max(self._agreed_ordinal(), self.window.first))
+        agreed_ordinal = self._agreed_ordinal()
+        if agreed_ordinal > self._agreed:
+            self._agreed, self.agreed_at = agreed_ordinal, now
+        ordinal = self.window.whole(max(agreed_ordinal, self.window.first))
         if ordinal <= self._confirmed_ordinal or self._own_from is None or ordinal <= self._own_from:
             return []
         passed = self._members_between(self._confirmed_ordinal, ordinal)
         self._confirmed_ordinal = ordinal
         self.confirmed = self.window.place(ordinal)
         effects: list[Effect] = [Confirmed(self.confirmed), *self._shrink_window(now)]
-        effects += [self._heartbeat(peer, now) for peer in self.peers.values() if peer.is_streaming_learner]
+        for peer in self.peers.values():
+            if peer.is_streaming_learner:
+                effects += self._pump(peer, now) or [self._heartbeat(peer, now)]
         if passed or self._target or self.members.following:
             effects += self._members_confirmed(ordinal)
         return effects
@@ -397,9 +410,15 @@ class Leader:
 
     def _pump(self, peer: Peer, now: float) -> list[Effect]:
         effects: list[Effect] = []
-        while peer.has_room(self._bounds.inflight_bytes) and peer.next < self.window.end:
-            effects.append(self._ship(peer, self._batch_end(peer.next), now))
+        end = self._end_for(peer)
+        while peer.has_room(self._bounds.inflight_bytes) and peer.next < end:
+            effects.append(self._ship(peer, self._batch_end(peer.next, end), now))
         return effects
+
+    def _end_for(self, peer: Peer) -> int:
+        """A replica can show an entry once it is confirmed: unless much waits, it gets both in one message."""
+        ahead = self.window.end - self._confirmed_ordinal > self._bounds.ahead_pieces
+        return self.window.end if peer.member is not None or ahead else self._confirmed_ordinal
 
     def _shrink_window(self, now: float) -> list[Effect]:
         """Forget what is confirmed beyond the bound; whoever was to get it from here reads it from a follower."""
@@ -411,9 +430,9 @@ class Leader:
         ]
         return [effect for peer in behind for effect in self._catch_up(peer, peer.next_place, now)]
 
-    def _batch_end(self, first: int) -> int:
+    def _batch_end(self, first: int, limit: int) -> int:
         end, size = first + 1, self.window.piece(first).size
-        while end < self.window.end and size + self.window.piece(end).size <= self._bounds.append_bytes:
+        while end < limit and size + self.window.piece(end).size <= self._bounds.append_bytes:
             size += self.window.piece(end).size
             end += 1
         return end
@@ -445,21 +464,19 @@ class Leader:
 
     def _catch_up(self, peer: Peer, after: Bookmark, now: float) -> list[Effect]:
         peer.catch_up(after, now)
-        source = None if peer.full else self._choose_source(peer)
+        source = None if peer.full else self._choose_source(peer, after)
         if source is None:
             peer.stall()
             return []
         return [Fetch(peer.id, source, after)]
 
-    def _choose_source(self, peer: Peer) -> Member | None:
-        """A follower whose log is this leader's up to the window: whoever acknowledged a place in it."""
+    def _choose_source(self, peer: Peer, after: Bookmark) -> Member | None:
+        """A follower whose log is this leader's up to the window, and to `after` if that is in it."""
+        needed = max(self.window.first, self.window.find(after) or 0)
         candidates = [
             one.member
             for one in self.peers.values()
-            if one.member
-            and one.connected
-            and one.acked >= self.window.first
-            and one.state is State.STREAMING
+            if one.member and one.connected and one.acked >= needed and one.state is State.STREAMING
         ]
         others = [member for member in candidates if member != peer.member]
         return others[self._number % len(others)] if others else None
@@ -477,8 +494,12 @@ class Leader:
         peer.sends_fetched(number, place, now)
         return [Forward(peer.id, number, reply.after, reply.pieces[:count], place, confirmed)]
 
+    def _has(self, place: Bookmark) -> bool:
+        return self.window.find(place) is not None
+
     def _is_own(self, place: Bookmark) -> bool:
-        return place.sequence <= self.window.start.sequence or self.window.find(place) is not None
+        start = self.window.start
+        return (place.epoch, place.sequence) <= (start.epoch, start.sequence) or self._has(place)
 
     def _diverge(self, peer: Peer) -> list[Effect]:
         del self.peers[peer.id]

@@ -80,6 +80,10 @@ class Inspect(Message, frozen=True):
     """Ask what a follower holds of this database."""
 
 
+class Drop(Message, frozen=True):
+    """The catalogue says, for good, that this database is deleted: hold nothing of it any more, and never again."""
+
+
 # To a primary
 
 
@@ -160,10 +164,14 @@ class Refused(Message, frozen=True):
 
 
 class Unknown(Message, frozen=True):
-    """This follower does not know that database and incarnation. gave_up: it did, and found damage."""
+    """This follower does not know that database and incarnation.
+
+    gave_up: it did, and found damage; dropped: it did, and the database is deleted.
+    """
 
     number: int
     gave_up: bool = False
+    dropped: bool = False
 
 
 class Pieces(Message, frozen=True):
@@ -204,7 +212,11 @@ class Released(Message, frozen=True):
     """The lease is given up."""
 
 
-ToFollower = Join | Found | Promise | Append | Read | Release | Inspect
+class Dropped(Message, frozen=True):
+    """Nothing of that database is held here, durably, nor are there copies of it on this node."""
+
+
+ToFollower = Join | Found | Promise | Append | Read | Release | Inspect | Drop
 FromFollower = (
     Joined
     | Founded
@@ -218,5 +230,6 @@ FromFollower = (
     | Missing
     | Holding
     | Released
+    | Dropped
 )
 RelayMessage = ToFollower | FromFollower | Follow | Diverged

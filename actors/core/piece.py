@@ -19,7 +19,7 @@ from raylite.policies.errors import Corrupt
 from raylite.policies.quorum import Members
 
 VERSION = 1
-_HEADER = struct.Struct(">BBBxIQIQIIII")
+_HEADER = struct.Struct(">BBBBIQIQIIII")
 _LAST = 1
 
 
@@ -77,7 +77,7 @@ def encode(header: Header, pages: Pages) -> bytes:
     """The bytes of a piece."""
     count = len(pages.numbers)
     head = _HEADER.pack(
-        VERSION, header.kind, _LAST if header.last else 0, header.epoch, header.sequence, header.number,
+        VERSION, header.kind, _LAST if header.last else 0, 0, header.epoch, header.sequence, header.number,
         header.time_us, header.page_size, header.database_pages, len(header.extra), count,
     )  # fmt: skip
     return b"".join((head, header.extra, struct.pack(f">{count}I", *pages.numbers), *pages.contents))
@@ -87,11 +87,11 @@ def decode_header(encoded: bytes | memoryview) -> tuple[Header, int]:
     """The header and the count of pages; raises `Corrupt` on anything that `encode` does not write."""
     if len(encoded) < _HEADER.size:
         raise Corrupt("a piece", "its header", f"{len(encoded)} bytes")
-    version, kind, flags, epoch, sequence, number, time_us, page_size, database_pages, extra, count = (
+    version, kind, flags, zero, epoch, sequence, number, time_us, page_size, database_pages, extra, count = (
         _HEADER.unpack_from(encoded)
     )
     where = f"epoch {epoch} sequence {sequence} piece {number}"
-    if version != VERSION or kind not in _KINDS or flags & ~_LAST:
+    if version != VERSION or kind not in _KINDS or flags & ~_LAST or zero:
         raise Corrupt("a piece", where, f"version {version}, kind {kind}, flags {flags}")
     expected = _HEADER.size + extra + count * (4 + page_size)
     if len(encoded) != expected:

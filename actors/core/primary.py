@@ -63,12 +63,17 @@ class Respond(msgspec.Struct, frozen=True):
 
 
 class Waiting(msgspec.Struct, frozen=True):
-    """A response at the gate. mark: the newest entry that it may have seen; wrote: whether it made an entry."""
+    """A response at the gate. mark: the newest entry that it may have seen; wrote: whether it made an entry.
+
+    It waits until its deadline; if `since` is given, not longer either than CONFIRM_SECONDS from then on, or from
+    when followers last got further: the log has one order, so what they store leads to the mark.
+    """
 
     token: object
     mark: Bookmark
     wrote: bool
     deadline: float
+    since: float | None = None
 
 
 Effect = lead.Effect | take.Ask | Begin | Replay | Respond
@@ -125,6 +130,8 @@ class PrimaryCore:
     def connected(self, peer_id: str, now: float) -> list[Effect]:
         """A follower's connection is there."""
         self._connected.add(peer_id)
+        if self.phase is Phase.OVER:
+            return []
         if self.leader:
             return self._carry(self.leader.connected(peer_id, now), now)
         found = [one for one in self.members.everyone if lead.peer_of(one) == peer_id]
@@ -144,7 +151,11 @@ class PrimaryCore:
         return self._carry(self.leader.follow(replica, confirmed, now), now)
 
     def received(self, peer_id: str, reply: m.FromFollower, now: float) -> list[Effect]:
-        """A peer's answer to a promise or an append."""
+        """A peer's answer to a promise or an append; if the database is deleted, so is this reign's end."""
+        if isinstance(reply, m.Unknown) and reply.dropped:
+            return [lead.Fenced(self.epoch), *self._end()]
+        if self.phase is Phase.OVER:
+            return []
         if self.leader:
             return self._carry(self.leader.received(peer_id, reply, now), now)
         found = [one for one in self.members.everyone if lead.peer_of(one) == peer_id]
@@ -158,11 +169,15 @@ class PrimaryCore:
         self, peer_id: str, reply: m.FromFollower, pieces: Sequence[Piece], now: float
     ) -> list[Effect]:
         """The answer to a `Fetch`."""
-        return self._carry(self.leader.fetched(peer_id, reply, pieces, now), now) if self.leader else []
+        if self.leader is None or self.phase is Phase.OVER:
+            return []
+        return self._carry(self.leader.fetched(peer_id, reply, pieces, now), now)
 
     def missing(self, peer_id: str, first: int, now: float) -> list[Effect]:
         """The bytes of ordinal `first` are not at hand any more."""
-        return self._carry(self.leader.missing(peer_id, first, now), now) if self.leader else []
+        if self.leader is None or self.phase is Phase.OVER:
+            return []
+        return self._carry(self.leader.missing(peer_id, first, now), now)
 
     def committed(self, pieces: Sequence[Piece], now: float) -> list[Effect]:
         """Pieces that the database's thread has made, in order."""
@@ -299,10 +314,16 @@ class PrimaryCore:
         return self._release(waiting, now)
 
     def _expire(self, now: float) -> list[Effect]:
-        expired = [*self._gate.drop(lambda one: one.deadline <= now)]
-        expired += [one for one in self._leased if one.deadline <= now]
-        self._leased = [one for one in self._leased if one.deadline > now]
+        expired = [*self._gate.drop(lambda one: self._is_over(one, now))]
+        expired += [one for one in self._leased if self._is_over(one, now)]
+        self._leased = [one for one in self._leased if not self._is_over(one, now)]
         return [self._refuse(one) for one in expired]
+
+    def _is_over(self, waiting: Waiting, now: float) -> bool:
+        if waiting.since is None or self.leader is None:
+            return waiting.deadline <= now
+        moved = max(waiting.since, self.leader.agreed_at)
+        return waiting.deadline <= now or now - moved >= limits.CONFIRM_SECONDS
 
     def _end(self) -> list[Effect]:
         self.phase = Phase.OVER

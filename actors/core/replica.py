@@ -91,6 +91,11 @@ class ReplicaLog:
         self.epoch = message.epoch
         return [Rebuild(f"the log of epoch {message.epoch} does not hold {self.published}")]
 
+    def step_back(self, published: Bookmark) -> None:
+        """Nothing behind `published` could be written, so nothing there counts as held or shown any more."""
+        self.held.clear()
+        self.published = published
+
     def _describe(self, message: m.Append) -> list[Piece]:
         return describe_all(message.previous, message.pieces)
 

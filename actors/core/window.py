@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from itertools import islice
 
 from raylite.actors.core.piece import Piece
 from raylite.policies.bookmark import Bookmark
@@ -37,7 +36,7 @@ class Window:
 
     def run(self, first: int, end: int) -> Sequence[Piece]:
         """The pieces from ordinal `first` to before `end`."""
-        return tuple(islice(self._pieces, first - self.first, end - self.first))
+        return tuple(self.piece(ordinal) for ordinal in range(first, end))
 
     def place(self, ordinal: int) -> Bookmark:
         """The place where everything below `ordinal` ends."""

@@ -94,8 +94,11 @@ class Engine:
         """A read-only connection to a database in WAL mode that this process, or another, keeps open and writes."""
         return cls(path, apsw.SQLITE_OPEN_READONLY, None, reader=True)
 
-    def execute(self, query: Query, seconds: float) -> Execution:
-        """Runs the query within `seconds` and says what it did; each commit was handed on when this returns."""
+    def execute(self, query: Query, seconds: float, refusal: Error | None = None) -> Execution:
+        """Runs the query within `seconds` and says what it did; each commit was handed on when this returns.
+
+        refusal: why nothing may be written now; what only reads runs all the same.
+        """
         if self._broken:
             return Execution([], False, Unreachable(self._path, "an earlier commit could not be handed on"))
         try:
@@ -103,7 +106,7 @@ class Engine:
         except Invalid as error:
             return Execution([], False, error)
         trace, problem = self._trace, None
-        trace.start(query.mode, seconds)
+        trace.start(query.mode, seconds, refusal)
         try:
             self._run(query)
         except CAUGHT as caught:

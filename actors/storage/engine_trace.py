@@ -94,13 +94,18 @@ class Tracer:
         self.mode, self._script = Mode.RUN, False
         self.done: list[Traced] = []
         self.wrote = self.forward = False
+        self._refusal: Error | None = None
         self.consumed = 0
         connection.trace_v2(apsw.SQLITE_TRACE_PROFILE, self._profile)
         connection.set_progress_handler(self._expired, _PROGRESS_STEPS)
 
-    def start(self, mode: Mode, seconds: float) -> None:
-        """A query begins. seconds: until its end; each of its statements may take STATEMENT_SECONDS of them."""
+    def start(self, mode: Mode, seconds: float, refusal: Error | None = None) -> None:
+        """A query begins. seconds: until its end; each of its statements may take STATEMENT_SECONDS of them.
+
+        refusal: what a statement that is not read-only gets instead of being run.
+        """
         self._authorizer.clear()
+        self._refusal = refusal
         self._current = self._stopped = None
         self._began = perf_counter()
         self._query_end = self._began + seconds
@@ -143,6 +148,8 @@ class Tracer:
             if self._reader:
                 self.forward = True
                 return False
+            if self._refusal is not None:
+                raise self._refusal
             self.wrote = True
             self._check_vacuum(sql)
         if self.consumed != self._length and not self._script:

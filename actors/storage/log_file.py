@@ -31,8 +31,12 @@ from raylite.actors.storage.log_records import (
 from raylite.actors.storage.log_recovery import Fresh, Recovery
 from raylite.actors.storage.log_segment import FIRST, Header, OpenSegment
 from raylite.actors.storage.log_state import Recovered
-from raylite.policies.errors import Corrupt, StorageFailed
+from raylite.policies.errors import Corrupt, StorageFailed, StorageFull
 from raylite.policies.limits import DIRECTORY_LOCK_SECONDS, SEGMENT_BYTES
+
+KEPT_SHARE = 64
+SMALL_BYTES = 1024
+"""The last of a segment's 64 parts takes only batches of at most so many bytes, if there is no next segment."""
 
 
 def new_salt() -> bytes:
@@ -58,7 +62,7 @@ class Journal:
         self._files, self._directory, self._lock = files, directory, lock
         self._salts, self._current = recovery.salts, current
         self._segment_bytes, self._salt = segment_bytes, salt
-        self._prepared = False
+        self._prepared = self._refused = False
         self._broken = ""
 
     @classmethod
@@ -106,17 +110,24 @@ class Journal:
         """Whether damage to what was synced last could still pass for a torn tail."""
         return self._current.unmarked
 
+    @property
+    def has_room(self) -> bool:
+        """Whether what comes next has room: in this segment, or in a next one, as far as that was tried."""
+        return not self._refused
+
     def write(self, records: Sequence[Record]) -> list[Location]:
         """Where each record is now, in order; durable after the next `sync`.
 
-        Raises `StorageFull` with nothing written, and `StorageFailed` for good.
+        Raises `StorageFull` with nothing written, and `StorageFailed` for good. On a full disk some place is kept for
+        small records: promises and marks, with which databases can still be taken over and read.
         """
         if not records:
             return []
         parts = [take_apart(record) for record in records]
         size = sum(one.size for one in parts)
+        kept = self._current.capacity // KEPT_SHARE if size > SMALL_BYTES else 0
         with self._or_broken("a write failed"):
-            if not self._current.fits(size):
+            if not self._current.fits(size + kept):
                 self._rotate(size)
             return self._current.append(parts)
 
@@ -135,12 +146,18 @@ class Journal:
                 self._current.sync()
 
     def prepare(self) -> None:
-        """Reserves the next segment if the current one is nearly full, once; cheap otherwise."""
-        left = self._current.capacity - self._current.end
-        if not self._prepared and left < self._segment_bytes // 4:
+        """Reserves the next segment if the current one is nearly full; cheap otherwise, and once that is done.
+
+        `has_room` tells whether it worked; if not, this tries again at each call.
+        """
+        if not self._prepared and (self._nearly_full or self._refused):
             with self._or_broken("preallocation failed"):
-                segments.prepare(self._files, self._directory, self._segment_bytes)
-            self._prepared = True
+                self._prepared = segments.prepare(self._files, self._directory, self._segment_bytes)
+            self._refused = not self._prepared
+
+    @property
+    def _nearly_full(self) -> bool:
+        return self._current.capacity - self._current.end < self._segment_bytes // 4
 
     def read(self, location: Location) -> bytes:
         """The bytes of the piece stored there; raises `Corrupt` if they are not what was written."""
@@ -170,9 +187,14 @@ class Journal:
             old.sync()
         header = Header(old.header.number + 1, self._salt(), old.header.number, old.end, old.databases)
         needed = max(self._segment_bytes, FIRST + size + SYNCED.size)
-        descriptor = segments.create(self._files, self._directory, header, b"", [needed])
+        try:
+            descriptor = segments.create(self._files, self._directory, header, b"", [needed])
+        except StorageFull:
+            self._refused, self._prepared = True, False
+            raise
         self._salts[header.number] = header.salt
-        self._current, self._prepared = OpenSegment(self._files, descriptor, header, set()), False
+        self._current = OpenSegment(self._files, descriptor, header, set())
+        self._prepared = self._refused = False
         old.close()
 
     def _read(self, descriptor: int, location: Location) -> bytes:

@@ -21,6 +21,7 @@ import msgspec
 from raylite.actors.core.follower import (
     StoreConfirmed,
     StoreCut,
+    StoreDropped,
     StoreFounded,
     StoreGaveUp,
     StorePiece,
@@ -48,7 +49,16 @@ class StoreJoined(msgspec.Struct, frozen=True):
     incarnation: str
 
 
-Change = StorePiece | StoreConfirmed | StorePromise | StoreCut | StoreFounded | StoreJoined | StoreGaveUp
+Change = (
+    StorePiece
+    | StoreConfirmed
+    | StorePromise
+    | StoreCut
+    | StoreFounded
+    | StoreJoined
+    | StoreGaveUp
+    | StoreDropped
+)
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -71,6 +81,7 @@ class Kind(enum.IntEnum):
     SYNCED = 8
     REBASED = 9
     REMOVED = 10
+    DROPPED = 11
 
 
 LAZY = frozenset((Kind.CONFIRMED, Kind.SYNCED))
@@ -135,6 +146,8 @@ def take_apart(record: Record) -> Parts:
             return Parts(Kind.JOINED, database, incarnation.encode())
         case StoreGaveUp():
             return Parts(Kind.GAVE_UP, database)
+        case StoreDropped():
+            return Parts(Kind.DROPPED, database)
 
 
 def decode_change(kind: int, payload: memoryview) -> Change:
@@ -153,6 +166,8 @@ def decode_change(kind: int, payload: memoryview) -> Change:
                 return StoreJoined(str(payload, "utf-8"))
             case Kind.GAVE_UP:
                 return StoreGaveUp()
+            case Kind.DROPPED:
+                return StoreDropped()
             case _:
                 raise Corrupt("a journal", f"a record of kind {kind}", "this version does not know that kind")
     except (struct.error, UnicodeDecodeError) as error:

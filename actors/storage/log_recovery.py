@@ -87,6 +87,8 @@ class Recovery:
 
     def _apply(self, item: Good, location: Location, lost: set[str]) -> None:
         database = item.head.database
+        if item.head.kind == Kind.DROPPED:
+            lost.discard(database)
         if database in lost:
             return
         try:

@@ -170,14 +170,16 @@ def create(files: Files, directory: Path, header: Header, body: bytes, sizes: Se
     return descriptor
 
 
-def prepare(files: Files, directory: Path, size: int) -> None:
-    """Preallocates the file that becomes the next segment; does nothing if there is no room."""
+def prepare(files: Files, directory: Path, size: int) -> bool:
+    """Whether the file that becomes the next segment is preallocated; False if there is no room for it."""
     with suppress(StorageFull), full_as_error(directory):
         descriptor = files.open(directory / _SPARE, create=True)
         try:
             _reserve(files, descriptor, [size])
         finally:
             files.close(descriptor)
+        return True
+    return False
 
 
 def _reserve(files: Files, descriptor: int, sizes: Sequence[int]) -> None:

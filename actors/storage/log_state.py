@@ -5,6 +5,7 @@ from __future__ import annotations
 from raylite.actors.core.follower import (
     StoreConfirmed,
     StoreCut,
+    StoreDropped,
     StoreFounded,
     StoreGaveUp,
     StorePiece,
@@ -31,12 +32,14 @@ class Recovered:
     """One database's state: after a start, and kept up with `apply` from then on if its user wishes.
 
     members: those of the base, None before it was founded; pieces: the log behind `base`, each with where it is;
-    noted: a record says that it was given up. Invariants: each piece follows the one before; `confirmed` is `base`
-    or the place of a whole entry in the log; when it was given up there is no log.
+    noted: a record says that it was given up; dropped: one says that it is deleted, and that holds whatever else is
+    found. Invariants: each piece follows the one before; `confirmed` is `base`
+    or the place of a whole entry in the log; when it was given up or dropped there is no log.
     """
 
     def __init__(self, database: str) -> None:
         self.database = database
+        self.dropped = False
         self._begin("")
 
     def _begin(self, incarnation: str) -> None:
@@ -59,7 +62,12 @@ class Recovered:
 
     def apply(self, change: Change, location: Location) -> None:
         """One more change, written at `location`. Raises `Corrupt`, unchanged, if it cannot come here."""
-        if isinstance(change, StoreJoined):
+        if isinstance(change, StoreDropped):
+            self._begin(self.incarnation)
+            self.dropped = True
+        elif self.dropped:
+            raise self._corrupt("it was dropped")
+        elif isinstance(change, StoreJoined):
             self._begin(change.incarnation)
         elif isinstance(change, StoreGaveUp):
             self.lose()
@@ -79,7 +87,9 @@ class Recovered:
             self.apply(StorePiece(piece, b""), location)
 
     def lose(self) -> None:
-        """Found damaged: what is left of it says nothing any more."""
+        """Found damaged: what is left of it says nothing any more, unless that it is deleted."""
+        if self.dropped:
+            return
         self.gave_up = True
         self.pieces = []
         self.base = self.confirmed = origin(self.database)

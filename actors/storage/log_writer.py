@@ -11,6 +11,7 @@ import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
 from threading import Condition, Thread
+from time import monotonic
 
 import msgspec
 
@@ -18,7 +19,12 @@ from raylite.actors.core.follower import StorePiece
 from raylite.actors.storage.log_file import Journal
 from raylite.actors.storage.log_records import Location, Record
 from raylite.policies.errors import Error, Overloaded, StorageFailed
-from raylite.policies.limits import JOURNAL_BATCH_BYTES, JOURNAL_IDLE_SECONDS, JOURNAL_QUEUE_BYTES
+from raylite.policies.limits import (
+    JOURNAL_BATCH_BYTES,
+    JOURNAL_IDLE_SECONDS,
+    JOURNAL_QUEUE_BYTES,
+    JOURNAL_ROOM_SECONDS,
+)
 
 Outcome = Sequence[Location] | Error
 Done = Callable[[Outcome], None]
@@ -55,6 +61,7 @@ class GroupCommit:
         self._waiting_bytes = 0
         self._unanswered = 0
         self._failing = self._closing = False
+        self._prepare_at = 0.0
         self._final: StorageFailed | None = None
         self._thread = Thread(target=self._run, name="raylite-journal", daemon=True)
         self._thread.start()
@@ -72,6 +79,11 @@ class GroupCommit:
         """
         if self._waiting_bytes >= self._queue_bytes:
             raise Overloaded("a follower's journal", self._queue_bytes)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the journal has room for a good while; looked at again every second while it has none."""
+        return self._journal.has_room
 
     @property
     def failing(self) -> bool:
@@ -110,11 +122,13 @@ class GroupCommit:
     def _run(self) -> None:
         ended = False
         try:
+            self._prepare()
             while (batch := self._take()) is not None:
                 if batch:
                     self._commit(batch)
                 else:
                     self._journal.mark()
+                    self._prepare()
             ended = True
         except StorageFailed as error:
             self._fail([], error)
@@ -126,7 +140,8 @@ class GroupCommit:
     def _take(self) -> list[_Waiting] | None:
         """What to commit next; nothing when it is time for a mark; None to end."""
         with self._changed:
-            idle_seconds = JOURNAL_IDLE_SECONDS if self._journal.unmarked else None
+            again = None if self._journal.has_room else JOURNAL_ROOM_SECONDS
+            idle_seconds = JOURNAL_IDLE_SECONDS if self._journal.unmarked else again
             ready = self._changed.wait_for(self._is_ready, idle_seconds)
             if not ready:
                 return []
@@ -155,7 +170,13 @@ class GroupCommit:
             self._fail(batch, error)
             return
         self._call(self._deliver, _answers(batch, locations))
-        self._journal.prepare()
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Reserves what comes next; a full disk is not asked at every commit."""
+        if self._journal.has_room or monotonic() >= self._prepare_at:
+            self._journal.prepare()
+            self._prepare_at = monotonic() + JOURNAL_ROOM_SECONDS
 
     def _fail(self, batch: list[_Waiting], error: Error) -> None:
         with self._changed:

@@ -14,6 +14,7 @@ from raylite.actors.storage.generation import Generation
 from raylite.actors.storage.wal import WalReader
 from raylite.policies import limits
 from raylite.policies.bookmark import Bookmark
+from raylite.policies.errors import Error
 from raylite.policies.query import Query
 from raylite.policies.quorum import Members
 from raylite.policies.status import CopyCheck
@@ -49,10 +50,10 @@ class PrimaryFile:
         self.engine = Engine.writer(str(path), self._committed)
         self._wal = WalReader(Path(f"{path}-wal"))
 
-    def run(self, query: Query, seconds: float) -> Ran:
-        """Runs a query; what it committed is handed on before this returns."""
+    def run(self, query: Query, seconds: float, refusal: Error | None = None) -> Ran:
+        """Runs a query, or of it only what reads if there is a refusal; what it committed is handed on by then."""
         before = self._writer.tail
-        execution = self.engine.execute(query, seconds)
+        execution = self.engine.execute(query, seconds, refusal)
         mark = self._writer.tail
         self._hand_on_all()
         return Ran(execution, mark, mark != before, self._wal.size)

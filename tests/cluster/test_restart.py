@@ -54,7 +54,10 @@ def ray_alone(pids: list[int]) -> list[int]:
 def directory(tmp_path: Path) -> Iterator[Path]:
     raylite(tmp_path, "up")
     yield tmp_path
+    temporary = Path(cluster_of(tmp_path).temp_dir)
+    assert temporary.is_dir()
     raylite(tmp_path, "down")
+    assert not temporary.exists()
 
 
 @pytest.mark.timeout(240)
@@ -68,7 +71,9 @@ def test_the_next_start_has_all_that_was_acknowledged(
     assert chosen
     for pid in chosen:
         os.kill(pid, signal.SIGKILL)
+    before = Path(cluster_of(directory).temp_dir)
     raylite(directory, "up")
+    assert victims is ray_alone or not before.exists(), "nobody has used it any more"
     for region in ("enam", "weur"):
         sql = "SELECT count(*) AS rows, sum(n) AS total FROM t"
         found = raylite(

@@ -22,10 +22,12 @@ from raylite.policies.errors import (
     LimitExceeded,
     NotAllowed,
     ParameterError,
+    PartlyApplied,
     StatementError,
 )
 from raylite.policies.routing import Candidate
 from raylite.router import api
+from raylite.router.parameters import Bindable
 from raylite.router.runtime import Runtime
 from raylite.router.sync import background
 
@@ -114,21 +116,69 @@ def test_concurrent_queries_of_one_session_run_in_order(run: Callable[[Case], No
     run(case)
 
 
-WRONG: list[tuple[str, tuple[int | str, ...], type[Error]]] = [
+WRONG: list[tuple[str, tuple[Bindable, ...], type[Error]]] = [
     ("SELEC 1", (), StatementError),
+    ("", (), StatementError),
+    ("-- nothing but a comment", (), StatementError),
     ("SELECT * FROM missing", (), StatementError),
+    ("SELECT missing FROM u", (), StatementError),
+    ("INSERT INTO missing VALUES (1)", (), StatementError),
+    ("SELECT no_such_function(1)", (), StatementError),
+    ("SELECT 1\0; DROP TABLE u", (), StatementError),
+    ("SELECT '\ud800'", (), StatementError),
+    ("SELECT CAST(x'ff' AS TEXT)", (), StatementError),
+    ("INSERT INTO u VALUES (5) RETURNING CAST(x'ff' AS TEXT)", (), StatementError),
+    ("SELECT abs(-9223372036854775808)", (), StatementError),
+    ("SELECT sum(a) FROM (SELECT 9223372036854775807 AS a UNION ALL SELECT 1)", (), StatementError),
+    ("SELECT zeroblob(70000000)", (), StatementError),
     ("SELECT ?", (), ParameterError),
     ("SELECT ?", (1, 2), ParameterError),
-    ("INSERT INTO u VALUES (1)", (), ConstraintError),
-    ("BEGIN", (), NotAllowed),
-    ("ATTACH 'x' AS x", (), NotAllowed),
-    ("PRAGMA journal_mode = DELETE", (), NotAllowed),
-    ("SELECT 1; SELECT 2", (), Error),
-    ("SELECT '" + "x" * 1_000_001 + "'", (), LimitExceeded),
-    ("SELECT ?", ("x" * (65 << 20),), LimitExceeded),
+    ("INSERT INTO u VALUES (?)", (), ParameterError),
     ("SELECT ?", (1 << 63,), ParameterError),
+    ("SELECT ?", (-(1 << 63) - 1,), ParameterError),
+    ("SELECT ?", (1 << 4000,), ParameterError),
     ("SELECT ?", ("\ud800",), ParameterError),
     ("SELECT ?", ("a\0b",), ParameterError),
+    ("INSERT INTO u VALUES (1)", (), ConstraintError),
+    ("INSERT INTO u VALUES (NULL), (NULL), (1)", (), ConstraintError),
+    ("INSERT INTO v VALUES (NULL)", (), ConstraintError),
+    ("INSERT INTO v VALUES (-1)", (), ConstraintError),
+    ("INSERT INTO v VALUES ('text')", (), ConstraintError),
+    ("INSERT INTO w VALUES (99)", (), ConstraintError),
+    ("BEGIN", (), NotAllowed),
+    ("COMMIT", (), NotAllowed),
+    ("ROLLBACK", (), NotAllowed),
+    ("SAVEPOINT a", (), NotAllowed),
+    ("ATTACH 'x' AS x", (), NotAllowed),
+    ("DETACH main", (), NotAllowed),
+    ("VACUUM INTO '/tmp/elsewhere'", (), NotAllowed),
+    ("CREATE TEMP TABLE x (a)", (), NotAllowed),
+    ("SELECT load_extension('x')", (), NotAllowed),
+    ("PRAGMA journal_mode = DELETE", (), NotAllowed),
+    ("PRAGMA wal_checkpoint(TRUNCATE)", (), NotAllowed),
+    ("PRAGMA writable_schema = ON", (), NotAllowed),
+    ("PRAGMA synchronous = FULL", (), NotAllowed),
+    ("SELECT 1; SELECT 2", (), NotAllowed),
+    ("SELECT 1; DROP TABLE u", (), NotAllowed),
+    ("SELECT '" + "x" * 1_000_001 + "'", (), LimitExceeded),
+    ("SELECT ?", ("x" * (65 << 20),), LimitExceeded),
+    ("SELECT ?", (bytes(65 << 20),), LimitExceeded),
+    ("SELECT 1", (1,) * 32_767, LimitExceeded),
+    (
+        "WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n LIMIT 1000001",
+        (),
+        LimitExceeded,
+    ),
+]
+RIGHT: list[tuple[str, Bindable]] = [
+    ("an empty blob", b""),
+    ("a blob with NULs and no UTF-8", b"\0\xff\0"),
+    ("nothing", None),
+    ("the largest integer", (1 << 63) - 1),
+    ("the smallest integer", -(1 << 63)),
+    ("an empty text", ""),
+    ("text beyond the first plane", "\U0001f980 \u00e9"),
+    ("a large blob", bytes(8 << 20)),
 ]
 
 
@@ -136,15 +186,65 @@ def test_bad_input_gets_its_own_error_and_leaves_everything_intact(run: Callable
     async def case(open_in: Open) -> None:
         database = await open_in("weur")
         await database.exec(
-            "CREATE TABLE IF NOT EXISTS u (a INTEGER PRIMARY KEY); INSERT OR IGNORE INTO u VALUES (1)"
+            "CREATE TABLE IF NOT EXISTS u (a INTEGER PRIMARY KEY); INSERT OR IGNORE INTO u VALUES (1);"
+            "CREATE TABLE IF NOT EXISTS v (a INTEGER NOT NULL CHECK (a > 0)) STRICT;"
+            "CREATE TABLE IF NOT EXISTS w (a REFERENCES u)"
         )
+        before = await newest(database)
         for asker in (database, database.with_session()):
             for sql, values, kind in WRONG:
-                with pytest.raises(kind):
+                with pytest.raises(kind) as caught:
                     await asker.prepare(sql).bind(*values).all()
-        assert await database.prepare("SELECT count(*) AS n FROM u").first("n") == 1
-        assert await database.prepare("SELECT ? AS b").bind(b"\0\xff").first("b") == b"\0\xff"
-        assert await database.prepare("SELECT ? AS n").bind((1 << 63) - 1).first("n") == (1 << 63) - 1
+                assert type(caught.value) is kind, sql[:60]
+                assert str(caught.value)
+        assert await newest(database) == before, "something was written"
+        assert await database.prepare("SELECT group_concat(a) AS a FROM u").first("a") == "1"
+
+    run(case)
+
+
+async def newest(database: raylite.AsyncDatabase) -> str:
+    """The bookmark of the newest entry."""
+    session = database.with_session("first-primary")
+    await session.prepare("SELECT 1").all()
+    return session.bookmark
+
+
+def test_what_sqlite_can_hold_comes_back_as_it_was(run: Callable[[Case], None]) -> None:
+    async def case(open_in: Open) -> None:
+        database = await open_in("weur")
+        await database.exec("CREATE TABLE IF NOT EXISTS kept (name TEXT PRIMARY KEY, value ANY) STRICT")
+        session = database.with_session()
+        for name, value in RIGHT:
+            await session.prepare("INSERT OR REPLACE INTO kept VALUES (?, ?)").bind(name, value).run()
+            assert (
+                await session.prepare("SELECT value FROM kept WHERE name = ?").bind(name).first("value")
+                == value
+            )
+
+    run(case)
+
+
+def test_scripts_and_batches_are_checked_whole(run: Callable[[Case], None]) -> None:
+    async def case(open_in: Open) -> None:
+        database = await open_in("weur")
+        await database.exec("CREATE TABLE IF NOT EXISTS x (a INTEGER PRIMARY KEY); DELETE FROM x")
+        before = await newest(database)
+        insert = database.prepare("INSERT INTO x VALUES (?)")
+        with pytest.raises(LimitExceeded):
+            await database.batch([insert.bind(n) for n in range(10_001)])
+        with pytest.raises(ConstraintError):
+            await database.batch([insert.bind(1), insert.bind(1)])
+        with pytest.raises(NotAllowed):
+            await database.batch([insert.bind(1), database.prepare("COMMIT")])
+        with pytest.raises(LimitExceeded):
+            await database.exec("-" * ((64 << 20) + 1))
+        with pytest.raises(StatementError):
+            await database.exec("SELEC 1; INSERT INTO x VALUES (1)")
+        assert await newest(database) == before
+        with pytest.raises(PartlyApplied, match="those before it stay"):
+            await database.exec("INSERT INTO x VALUES (7); SELEC 1; INSERT INTO x VALUES (8)")
+        assert await database.prepare("SELECT group_concat(a) AS a FROM x").first("a") == "7"
 
     run(case)
 
@@ -162,8 +262,23 @@ def test_bookmarks_that_do_not_belong_are_refused(run: Callable[[Case], None]) -
         ):
             with pytest.raises(BookmarkError):
                 await database.with_session(str(wrong)).prepare("SELECT 1").all()
-        with pytest.raises(BookmarkError):
-            database.with_session("not a bookmark")
+        text = session.bookmark
+        for malformed in (
+            "not a bookmark",
+            text[:-1],
+            text + "0",
+            text.upper(),
+            text.replace("-", "_"),
+            "0" * 59,
+        ):
+            with pytest.raises(BookmarkError):
+                database.with_session(malformed)
+        other = await raylite.connect_async("another-database", create=True)
+        theirs = other.with_session()
+        await theirs.prepare("CREATE TABLE IF NOT EXISTS t (a)").run()
+        await theirs.prepare("INSERT INTO t VALUES (1)").run()
+        with pytest.raises(BookmarkError, match="another database"):
+            await database.with_session(theirs.bookmark).prepare("SELECT 1").all()
 
     run(case)
 

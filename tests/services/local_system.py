@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 
 from raylite.actors.core import messages as m
@@ -11,6 +12,7 @@ from raylite.actors.follower import Follower
 from raylite.actors.primary import Primary, PrimaryConfig
 from raylite.actors.replica import Replica, ReplicaConfig
 from raylite.actors.service import Service
+from raylite.actors.storage.files import Files
 from raylite.actors.stream import Connection, Endpoint, Identity, connect, from_failure
 from raylite.policies.errors import Error, Unreachable
 from raylite.policies.query import Answer, Failure, Mode, Query, Statement, Value
@@ -29,6 +31,7 @@ class LocalSurroundings:
         self.crashes: list[BaseException] = []
         self.left: list[str] = []
         self.missing: list[str] = []
+        self.gone: set[str] = set()
 
     async def endpoint(self, actor: str) -> Endpoint:
         if actor not in self.services:
@@ -40,6 +43,10 @@ class LocalSurroundings:
 
     async def report_missing(self, database: str) -> None:
         self.missing.append(database)
+
+    async def report_silent(self, database_ids: Sequence[str]) -> Sequence[str]:
+        self.missing += database_ids
+        return [one for one in database_ids if one in self.gone]
 
     def leave(self) -> None:
         self.left.append("left")
@@ -73,9 +80,11 @@ class LocalSystem:
         for one in self.members.current:
             await self._ask(one.follower, m.Found(self.database_id, one.incarnation, self.members))
 
-    def start_follower(self, index: int) -> Follower:
+    def start_follower(self, index: int, files: Files | None = None) -> Follower:
         directory = str(self.directory / f"follower-{index}")
-        follower = Follower(f"follower:{index}", REGIONS[index % 3], directory, self.settings, self.around)
+        follower = Follower(
+            f"follower:{index}", REGIONS[index % 3], directory, self.settings, self.around, files
+        )
         self.around.services[follower.name] = follower
         return follower
 
@@ -103,6 +112,25 @@ class LocalSystem:
         if isinstance(answer, Failure):
             raise from_failure(answer)
         assert isinstance(answer, Answer)
+        return answer
+
+    async def ask_follower(self, index: int, message: m.ToFollower) -> object:
+        """The first answer, or error, of a follower, once it can be reached."""
+        async with asyncio.timeout(10):
+            while True:
+                try:
+                    connection = await self._connection(f"follower:{index}")
+                    break
+                except (Unreachable, OSError):
+                    await asyncio.sleep(0.02)
+        return await connection.call(message, 10)
+
+    async def ask_once(self, actor: str, sql: str) -> object:
+        """The first answer, or error, to a query."""
+        query = Query(self.database_id, Mode.RUN, (Statement(sql, ()),), "", 5.0)
+        answer = await (await self._connection(actor)).call(query, 10)
+        if isinstance(answer, Failure):
+            raise from_failure(answer)
         return answer
 
     async def _ask(self, actor: str, message: m.ToFollower | Query) -> object:

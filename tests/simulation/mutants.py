@@ -176,8 +176,8 @@ class LeasedFromTheAnswer(leader.Leader):
 
 
 class PeerLeasedFromTheAnswer(peer.Peer):
-    def acknowledge(self, number: int, now: float, *, leased: bool) -> None:
-        super().acknowledge(number, now, leased=leased)
+    def acknowledge(self, number: int, now: float, *, leased: bool, room: bool = True) -> None:
+        super().acknowledge(number, now, leased=leased, room=room)
         self.acknowledged_send = now
 
 

@@ -13,6 +13,7 @@ from tests.unit.log_disk import Disk
 from raylite.actors.core.follower import (
     StoreConfirmed,
     StoreCut,
+    StoreDropped,
     StoreFounded,
     StoreGaveUp,
     StorePiece,
@@ -40,6 +41,7 @@ class Held:
     confirmed: Bookmark | None = None
     pieces: list[tuple[Bookmark, bool, bytes]] = field(default_factory=list[tuple[Bookmark, bool, bytes]])
     gave_up: bool = False
+    dropped: bool = False
 
     def end(self, database: str) -> Bookmark:
         return self.pieces[-1][0] if self.pieces else origin(database)
@@ -74,6 +76,9 @@ def apply(state: State, record: Record) -> None:
             held.confirmed = confirmed
         case StoreGaveUp():
             held.gave_up, held.pieces, held.confirmed = True, [], origin(record.database)
+        case StoreDropped():
+            gone = Held(held.incarnation, confirmed=origin(record.database), dropped=True)
+            state[record.database] = gone
 
 
 def trimmed(state: State) -> State:
@@ -90,7 +95,9 @@ def observe(journal: Journal) -> State:
             (piece.place, piece.last, data) for (piece, _), data in zip(one.pieces, contents, strict=True)
         ]
         assert one.database == database
-        found[database] = Held(one.incarnation, one.members, one.promised, one.confirmed, pieces, one.gave_up)
+        found[database] = Held(
+            one.incarnation, one.members, one.promised, one.confirmed, pieces, one.gave_up, one.dropped
+        )
     return found
 
 
@@ -163,6 +170,8 @@ class Writer:
         held = self.state.get(database)
         if held is None or held.gave_up:
             return begin(database)
+        if held.dropped:
+            return []
         choice = self._random.random()
         if choice < 0.6:
             return [Record(database, self._piece(database, held))]
@@ -172,7 +181,7 @@ class Writer:
             return [Record(database, StorePromise(held.promised + self._random.randint(1, 3)))]
         if choice < 0.98:
             return [Record(database, change) for change in self._cut(database, held)]
-        return [Record(database, StoreGaveUp())]
+        return [Record(database, StoreGaveUp() if choice < 0.99 else StoreDropped())]
 
     def _piece(self, database: str, held: Held) -> StorePiece:
         end = held.end(database)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from raylite.policies import limits
-from raylite.policies.placement import Site, tolerated_nodes
+from raylite.policies.placement import tolerated_nodes
+from raylite.policies.system import Site
 
 
 @pytest.mark.parametrize("name", [name for name in vars(limits) if name.isupper()])

@@ -11,7 +11,7 @@ import pytest
 from tests.unit.log_disk import Disk
 from tests.unit.log_model import DIRECTORY, begin, entries, observe, opened, place_of
 
-from raylite.actors.core.follower import StorePiece, StorePromise
+from raylite.actors.core.follower import StoreDropped, StorePiece, StorePromise
 from raylite.actors.core.piece import Header, Kind, Pages, describe, encode
 from raylite.actors.storage.log_file import Journal
 from raylite.actors.storage.log_records import HEAD_BYTES, Encoder, Location, Record, StoreJoined, take_apart
@@ -102,6 +102,25 @@ def test_what_was_given_up_stays_so_even_if_the_damage_heals() -> None:
     disk.flip(segment(2), location.offset + location.size - 1)
     held = opened(disk).recovered["b"]
     assert (held.gave_up, held.incarnation, len(held.pieces)) == (False, "again", 1)
+
+
+def test_damage_to_what_a_deleted_database_once_held_concerns_nobody() -> None:
+    disk = Disk()
+    (found,) = stored(disk, [*begin("a"), *entries("a", 2), Record("a", StoreDropped()), *begin("b")])
+    disk.flip(segment(1), found[3].offset + found[3].size - 1)
+    journal = opened(disk)
+    assert given_up(journal) == set()
+    assert journal.recovered["a"].dropped
+
+
+def test_a_deleted_database_stays_deleted_whoever_else_is_damaged() -> None:
+    for index in (3, -1):
+        disk = Disk()
+        (found,) = stored(disk, [*begin("a"), *entries("a", 2), Record("a", StoreDropped()), *begin("b")])
+        disk.flip(segment(1), found[index].offset)
+        journal = opened(disk)
+        assert given_up(journal) == {"b"}
+        assert journal.recovered["a"].dropped
 
 
 def test_a_lost_record_of_a_database_with_no_other_record_there_counts_for_every_database() -> None:

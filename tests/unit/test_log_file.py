@@ -13,12 +13,19 @@ import pytest
 from tests.unit.log_disk import Disk
 from tests.unit.log_model import DIRECTORY, OWNER, begin, entries, entry, observe, opened, place_of
 
-from raylite.actors.core.follower import StoreConfirmed, StoreCut, StoreGaveUp, StorePiece, StorePromise
+from raylite.actors.core.follower import (
+    StoreConfirmed,
+    StoreCut,
+    StoreDropped,
+    StoreGaveUp,
+    StorePiece,
+    StorePromise,
+)
 from raylite.actors.core.log import LogIndex
 from raylite.actors.storage.files import RealFiles
 from raylite.actors.storage.log_directory import Owner
 from raylite.actors.storage.log_file import Journal
-from raylite.actors.storage.log_records import Record, StoreJoined
+from raylite.actors.storage.log_records import Location, Record, StoreJoined
 from raylite.actors.storage.log_segment import numbers
 from raylite.actors.storage.log_state import Recovered
 from raylite.policies.bookmark import origin
@@ -126,6 +133,24 @@ def test_a_database_that_was_given_up_may_be_joined_anew() -> None:
     journal.sync()
     held = reopened(disk, journal).recovered["a"]
     assert (held.gave_up, held.incarnation, held.promised, len(held.pieces)) == (False, "second", 0, 1)
+
+
+def test_a_database_that_was_dropped_stays_so_and_is_never_joined_again() -> None:
+    disk = Disk()
+    journal = opened(disk)
+    journal.write([*begin("a"), *begin("b"), *entries("a", 2), Record("a", StoreDropped())])
+    journal.sync()
+    held = Recovered("a")
+    for _ in range(2):
+        journal = reopened(disk, journal)
+        held = journal.recovered["a"]
+        assert (held.dropped, held.gave_up, held.pieces, held.members) == (True, False, [], None)
+        assert not journal.recovered["b"].dropped
+    with pytest.raises(Corrupt):
+        held.apply(StoreJoined("again"), Location(1, 0, 0))
+    journal.write([Record("a", StoreJoined("again"))])
+    journal.sync()
+    assert reopened(disk, journal).recovered["a"].dropped
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,16 @@ import pytest
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
+from raylite.policies.placement import (
+    choose_followers,
+    place_followers,
+    region_of,
+    tolerated_losses,
+    tolerated_nodes,
+)
+from raylite.policies.regions import Regions
+from raylite.policies.system import Node
+
 _ROOT = Path(__file__).parents[2]
 _CODE = ("actors", "router", "policies")
 _PROJECT = tomllib.loads((_ROOT / "pyproject.toml").read_text())
@@ -108,6 +118,24 @@ def test_ray_accepts_the_cluster_file_and_every_node_has_a_region() -> None:
     assert len(set(regions.values())) == len(types) - 1 >= 3
     starts = cast("list[str]", [*prepared["head_start_ray_commands"], *prepared["worker_start_ray_commands"]])
     assert all("RAY_AUTH_MODE=token" in command for command in starts)
+    # `raylite up` would start a Ray of its own without it; Ray runs actors at low priority unless told.
+    assert "RAY_ADDRESS=127.0.0.1:6379 raylite up" in (_ROOT / "cluster.yaml").read_text()
+    assert any("--head --port=6379" in command and "RAY_worker_niceness=0" in command for command in starts)
+
+
+def test_the_cluster_file_survives_what_it_says() -> None:
+    config = yaml.safe_load((_ROOT / "cluster.yaml").read_text())
+    types = cast("dict[str, dict[str, object]]", config["available_node_types"])
+    nodes = [
+        Node(f"{name}-{number}", cast("dict[str, str]", one["labels"])["ray.io/availability-region"])
+        for name, one in types.items()
+        for number in range(cast("int", one.get("min_workers", 1)))
+    ]
+    sites = {site.follower: site for site in place_followers(nodes, {}, 0)}
+    for number in range(100):
+        chosen = choose_followers(f"database-{number}", sites.values(), nodes[0].region, Regions())
+        spread = [sites[follower] for follower in chosen]
+        assert (tolerated_nodes(spread), tolerated_losses(spread, region_of)) == (2, 1)
 
 
 def test_ray_refuses_a_cluster_file_with_a_setting_that_it_does_not_know() -> None:

@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raylite.policies.errors import InvalidName
+from raylite.policies.limits import FOLLOWER_NODES
 from raylite.policies.placement import (
-    Site,
     choose_followers,
     node_of,
+    place_followers,
     primary_region,
     region_of,
     tolerated_losses,
@@ -23,6 +24,7 @@ from raylite.policies.placement import (
 )
 from raylite.policies.quorum import majority
 from raylite.policies.regions import Regions
+from raylite.policies.system import Node, Site
 
 _PLAIN = Regions()
 
@@ -181,3 +183,29 @@ def test_as_many_domains_may_be_lost_as_leave_a_quorum_whichever_they_are(
 
     honest = max((count for count in range(len(domains) + 1) if survives(count)), default=0)
     assert tolerated_losses(sites, domain) == honest
+
+
+# Follower actors
+
+
+def test_a_lost_follower_counts_against_what_may_still_be_lost() -> None:
+    sites = _sites("enam/a/1", "enam/a/2", "weur/a/1", "weur/a/2", "apac/a/1")
+    assert [tolerated_nodes(sites[:left], 5) for left in (5, 4, 3, 2, 0)] == [2, 1, 0, 0, 0]
+
+
+def test_new_followers_go_to_nodes_zones_and_regions_that_have_fewest() -> None:
+    nodes = [Node("1", "enam", "a"), Node("2", "enam", "a"), Node("3", "enam", "b"), Node("4", "weur", "a")]
+    sites = place_followers(nodes, {}, 0, 0)
+    assert sorted(site.node for site in sites) == ["1", "2", "3", "4"]
+    assert {zone_of(site) for site in sites[:3]} == {("enam", "a"), ("enam", "b"), ("weur", "a")}
+
+
+def test_a_large_cluster_has_followers_on_some_nodes_only() -> None:
+    nodes = [Node(str(number), f"region-{number % 7}") for number in range(3 * FOLLOWER_NODES)]
+    sites = place_followers(nodes, {}, 0)
+    assert len({site.node for site in sites}) == len(sites) == FOLLOWER_NODES
+    assert len({site.region for site in sites}) == 7
+
+
+def test_without_nodes_there_are_no_followers() -> None:
+    assert place_followers([], {}, 0) == ()

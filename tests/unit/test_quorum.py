@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raylite.policies.quorum import Member, Members, agreed, is_quorum, majority
+from raylite.policies.quorum import Member, Members, agreed, is_quorum, majority, may_agree
 
 _POOL = tuple(Member(f"follower:{number}", "x") for number in range(7))
 _SETS = st.lists(st.sampled_from(_POOL), min_size=1, max_size=7, unique=True).map(tuple)
@@ -81,3 +81,11 @@ def test_what_is_agreed_is_the_highest_that_a_quorum_has_reached(members: Member
 
 def test_everyone_is_named_once_in_order() -> None:
     assert Members(_POOL[:3], _POOL[1:4]).everyone == _POOL[:4]
+
+
+@given(_MEMBERS, st.sets(st.sampled_from(_POOL)))
+def test_the_others_may_agree_as_long_as_some_of_them_are_a_quorum(
+    members: Members, out: set[Member]
+) -> None:
+    others = tuple(one for one in _POOL if one not in out)
+    assert may_agree(members, out) == any(is_quorum(members, some) for some in _subsets(others))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import msgspec
 
 from raylite.actors.core.follower import FollowerLog
-from raylite.actors.core.piece import Piece, describe_all
+from raylite.actors.core.piece import Piece
+from raylite.actors.core.piece import describe as describe_one
 from raylite.actors.core.primary import PrimaryCore
 from raylite.actors.core.replica import ReplicaLog
 from raylite.actors.core.simulation.copies import ReplicaFile
@@ -20,7 +22,15 @@ from raylite.policies.bookmark import Bookmark
 
 def describe(previous: Bookmark, encoded: Sequence[bytes]) -> list[Piece]:
     """The pieces that these bytes are behind `previous`."""
-    return describe_all(previous, encoded)
+    found: list[Piece] = []
+    for one in encoded:
+        found.append(_describe(previous, one))
+        previous = found[-1].place
+    return found
+
+
+_describe = lru_cache(2000)(describe_one)
+"""Every follower and replica of a run describes the same pieces, and production's `describe` has no state."""
 
 
 class Cores(msgspec.Struct, frozen=True):

@@ -28,6 +28,7 @@ Change = (
     | core.StoreConfirmed
     | core.StoreFounded
     | core.StoreGaveUp
+    | core.StoreDropped
 )
 
 
@@ -122,8 +123,8 @@ class Recovered:
                 self.members = members
             case core.StoreGaveUp():
                 self.gave_up = True
-            case StoreJoined():
-                pass
+            case StoreJoined() | core.StoreDropped():
+                pass  # no database is deleted here
 
     def _cut(self, place: Bookmark) -> None:
         while self.pieces and self.pieces[-1].place != place:

@@ -246,12 +246,10 @@ class Injector:
     def _fill_disks(self) -> None:
         """Some followers have little room, and some of them none; not even for promises, at worst."""
         chosen = self._random.sample(self._system.followers, self._random.randint(1, 5))
-        kinds = self._random.choice(
-            (frozenset[type[Change]](), frozenset((StorePiece,)), frozenset((StorePiece, StorePromise)))
-        )
+        kinds: tuple[type[Change], ...] = (StorePiece, StorePromise)[: self._random.randint(0, 2)]
         for follower in chosen:
             follower.disk.low = True
-            follower.disk.refused = kinds if self._random.random() < 0.8 else frozenset()
+            follower.disk.refused = frozenset(kinds if self._random.random() < 0.8 else ())
         self._for(0.3, 5, partial(_empty_disks, chosen))
 
 

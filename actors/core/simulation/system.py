@@ -42,7 +42,7 @@ class System:
         self.cores, self.database = cores, DATABASE
         random = self.world.random
         self.network = Network(self.world)
-        self.bounds = random.choice((Bounds(), Bounds(4000, 1000, 2000), Bounds(12_000, 3000, 3000)))
+        self.bounds = random.choice((Bounds(), Bounds(4000, 1000, 2000, 0), Bounds(12_000, 3000, 3000, 2)))
         self.wall_clocks = self.world.chance(0.9)
         self.lost_disks = self.takeovers = self.rebuilds = 0
         self.healing = self.stopping = False

@@ -69,6 +69,7 @@ class World:
 
     def __init__(self, seed: int) -> None:
         self.now = 0.0
+        self.seed = seed
         self.random = Random(seed)
         self.events = 0
         self.over = False

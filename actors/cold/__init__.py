@@ -1,0 +1,1 @@
+"""Cold storage: a database's log and snapshots in an object store. No Ray here."""

@@ -1,0 +1,183 @@
+"""The registry with real followers, and a cluster of names: what it makes, whom it starts, and what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+import uvloop
+from tests.services.local_system import LocalSystem
+from tests.services.test_system import until
+from tests.unit.cluster_world import FakeCluster
+
+from raylite.actors.primary import PrimaryConfig
+from raylite.actors.registry import Registry
+from raylite.policies.errors import DatabaseExists, Unreachable
+from raylite.policies.system import REGISTRY, Node, Site
+
+NODES = [Node(str(number), ("enam", "weur", "apac")[number % 3]) for number in range(6)]
+
+
+class World:
+    """A registry over six followers, each on a node of its own."""
+
+    def __init__(self, directory: Path) -> None:
+        self.system, self.cluster = LocalSystem(directory), FakeCluster(NODES)
+
+    async def start(self) -> None:
+        await self.system.start()
+        self.system.start_follower(5)
+        await self.registry().ready()
+
+    def registry(self, directory: str = "registry") -> Registry:
+        """Starts one, as if its database were the one that the system has."""
+        system = self.system
+        config = PrimaryConfig(
+            system.database_id, "_registry", system.members, "enam", str(system.directory / directory)
+        )
+        sites = [Site(f"follower:{node.id}", node.id, node.region) for node in NODES]
+        made = Registry(config, system.settings, system.around, self.cluster, sites)
+        system.around.services[REGISTRY] = made
+        return made
+
+    @property
+    def now(self) -> Registry:
+        found = self.system.around.services[REGISTRY]
+        assert isinstance(found, Registry)
+        return found
+
+    async def create(self, name: str) -> list[str]:
+        """Makes a database and returns its followers."""
+        entry = await self.now.create(name, "weur", "enam", "auto")
+        assert entry.members is not None
+        return sorted(one.follower for one in entry.members.current)
+
+
+def run(directory: Path, case: Callable[[World], Awaitable[None]]) -> None:
+    async def main() -> None:
+        world = World(directory)
+        await world.start()
+        try:
+            await case(world)
+        finally:
+            await world.system.stop()
+
+    uvloop.run(main())
+
+
+def test_a_database_is_made_with_five_followers_and_copies_in_every_region(tmp_path: Path) -> None:
+    async def case(world: World) -> None:
+        assert len(await world.create("a")) == 5
+        started = {one[:2] for one in world.cluster.done}
+        replicas = {("replica", f"replica:a:{region}") for region in ("enam", "weur", "apac")}
+        waits = {("wait", actor) for actor in ("primary:a", *(name for _, name in replicas))}
+        assert replicas | waits | {("primary", "a")} == started
+        assert world.cluster.table.routes["a"].primary.region == "weur"
+        with pytest.raises(DatabaseExists):
+            await world.create("a")
+
+    run(tmp_path, case)
+
+
+def test_followers_that_do_not_answer_or_whose_node_is_gone_are_passed_over(tmp_path: Path) -> None:
+    async def case(world: World) -> None:
+        await world.system.end("follower:2")
+        assert await world.create("a") == [f"follower:{number}" for number in (0, 1, 3, 4, 5)]
+        del world.cluster.alive[4]
+        with pytest.raises(Unreachable, match="4 of 5 answer"):
+            await world.create("b")
+        world.system.start_follower(2)
+        entry = await world.now.lookup("b")
+        assert entry.members is not None
+
+    run(tmp_path, case)
+
+
+def test_what_may_still_be_lost_is_said_of_followers_that_hold_what_they_should(tmp_path: Path) -> None:
+    async def case(world: World) -> None:
+        await world.create("a")
+        losses: list[int] = []
+        for number in range(3):
+            losses.append((await world.now.overview()).tolerated_nodes)
+            await world.system.end(f"follower:{number}")
+            (tmp_path / f"follower-{number}").rename(tmp_path / f"lost-{number}")
+            world.system.start_follower(number)  # with an empty disk
+        assert losses == [2, 1, 0]
+
+    run(tmp_path, case)
+
+
+def test_a_database_whose_actors_do_not_start_holds_no_other_up_and_is_tried_again(tmp_path: Path) -> None:
+    async def case(world: World) -> None:
+        await world.create("a")
+        await world.create("b")
+        await world.system.end(REGISTRY)
+        world.cluster.done.clear()
+        world.cluster.failing.add("a")
+        world.registry()
+
+        async def only_b() -> bool:
+            problems = (await world.now.status()).problems
+            return ("primary", "b", "", False) in world.cluster.done and any("a: " in one for one in problems)
+
+        await until(only_b)
+        world.cluster.failing.clear()
+
+        async def both() -> bool:
+            return ("primary", "a", "", False) in world.cluster.done and not (
+                await world.now.status()
+            ).problems
+
+        await until(both)
+
+    run(tmp_path, case)
+
+
+def test_a_later_registrys_tables_are_newer_than_all_of_an_earlier_one(tmp_path: Path) -> None:
+    async def case(world: World) -> None:
+        for number in range(3):
+            await world.create(f"a{number}")
+        first = world.cluster.table.version
+        await world.system.end(REGISTRY)
+        world.registry()
+        await world.now.publish()
+        assert world.cluster.table.version >> 32 > first >> 32
+        assert sorted(world.cluster.table.routes) == ["a0", "a1", "a2"]
+
+    run(tmp_path, case)
+
+
+def test_a_routing_actor_with_another_table_gets_this_one(tmp_path: Path) -> None:
+    async def case(world: World) -> None:
+        await world.create("a")
+        table = world.cluster.table
+        world.cluster.table = type(table)(0, {})
+
+        async def has_it() -> bool:
+            return list(world.cluster.table.routes) == ["a"]
+
+        await until(has_it)
+
+    run(tmp_path, case)
+
+
+def test_followers_are_told_which_databases_there_are_not(tmp_path: Path) -> None:
+    async def case(world: World) -> None:
+        await world.create("a")
+        entry = await world.now.lookup("a")
+        own = world.system.database_id
+        assert await world.now.report_silent([entry.database_id, own, "deleted"]) == ("deleted",)
+        assert ("kill", "primary:a") in world.cluster.done
+
+    run(tmp_path, case)
+
+
+def test_a_lost_replica_is_replaced_if_there_should_be_one(tmp_path: Path) -> None:
+    async def case(world: World) -> None:
+        await world.create("a")
+        assert await world.now.report_lost("replica:a:weur")
+        assert not await world.now.report_lost("replica:a:oc")
+        assert world.cluster.done[-1] == ("replica", "replica:a:weur", "node-1", False)
+
+    run(tmp_path, case)

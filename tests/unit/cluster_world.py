@@ -1,0 +1,61 @@
+"""A cluster of names only: what was started, where, and what was ended. A `Cluster`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from raylite.actors.primary import PrimaryConfig
+from raylite.policies.catalogue import DatabaseEntry, RoutingTable
+from raylite.policies.errors import Unreachable
+from raylite.policies.system import Node, Site, replica_name
+
+
+class FakeCluster:
+    """Notes every call in `done`. Actors that are ended were on `node-1`."""
+
+    def __init__(self, nodes: Sequence[Node] = ()) -> None:
+        self.alive = list(nodes)
+        self.done: list[tuple[object, ...]] = []
+        self.broken = False
+        self.failing: set[str] = set()
+        self.table = RoutingTable(0, {})
+
+    async def start_primary(self, config: PrimaryConfig, avoid: str = "", *, strictly: bool = False) -> None:
+        if config.database in self.failing:
+            raise Unreachable(config.database, "it cannot be started")
+        self.done.append(("primary", config.database, avoid, strictly))
+
+    async def start_replica(
+        self, entry: DatabaseEntry, region: str, avoid: str = "", *, strictly: bool = False
+    ) -> None:
+        self.done.append(("replica", replica_name(entry.name, region), avoid, strictly))
+
+    async def wait_for(self, actor: str, seconds: float) -> None:
+        self.done.append(("wait", actor))
+
+    async def kill(self, actor: str) -> str:
+        self.done.append(("kill", actor))
+        return "node-1"
+
+    async def publish(self, table: RoutingTable) -> None:
+        self.table = table
+
+    async def published(self) -> int:
+        return self.table.version
+
+    async def replace_routing(self) -> None:
+        self.done.append(("replace routing",))
+
+    async def nodes(self) -> list[Node]:
+        return list(self.alive)
+
+    async def survey(self, sites: Sequence[Site], *, spare: bool) -> tuple[Site, ...]:
+        if self.broken:
+            raise Unreachable("a disk", "it cannot be read")
+        self.done.append(("survey", spare))
+        names = {site.follower for site in sites}
+        new = [Site(f"follower:{node.id}", node.id, node.region) for node in self.alive]
+        return (*sites, *(site for site in new if site.follower not in names))
+
+    def directory(self, database_id: str, role: str) -> str:
+        return f"databases/{database_id}/{role}"

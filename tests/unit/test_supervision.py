@@ -1,0 +1,162 @@
+"""Whoever is missed is started anew once, elsewhere if that helps; nodes that come are looked at, once."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tests.unit.cluster_world import FakeCluster
+
+from raylite.actors.core import messages as m
+from raylite.actors.primary import PrimaryConfig
+from raylite.actors.supervision import Supervision
+from raylite.actors.surveyor import Surveyor
+from raylite.policies import limits
+from raylite.policies.bookmark import origin
+from raylite.policies.catalogue import DatabaseEntry
+from raylite.policies.quorum import Member, Members
+from raylite.policies.system import Node, Site
+
+MEMBERS = Members(tuple(Member(f"follower:{number}", "x") for number in range(5)))
+ENTRY = DatabaseEntry("id", "shop", MEMBERS, "weur", ("enam", "weur"), "auto", 0)
+KILLED = ("kill", "primary:shop")
+
+
+class World:
+    """A supervised cluster whose followers all say the same about their lease."""
+
+    def __init__(self, *, leased: bool = False) -> None:
+        self.cluster, self.now, self.leased = FakeCluster(), 0.0, leased
+        self.supervision = Supervision(self.cluster, self._config, self._inspect, lambda: self.now)
+
+    def _config(self, entry: DatabaseEntry) -> PrimaryConfig:
+        return PrimaryConfig(entry.database_id, entry.name, MEMBERS, entry.region, "somewhere")
+
+    async def _inspect(self, database: str, member: Member) -> object:
+        place = origin(database)
+        return m.Holding(database, "x", 1, place, place, MEMBERS, 1.5 if self.leased else 0.0)
+
+    def miss(self, times: int = 1) -> list[bool]:
+        async def all_at_once() -> list[bool]:
+            return list(await asyncio.gather(*[self.supervision.primary_missed(ENTRY) for _ in range(times)]))
+
+        return asyncio.run(all_at_once())
+
+
+def test_a_missed_primary_is_ended_and_started_away_from_its_node_if_its_region_has_another() -> None:
+    world = World()
+    assert world.miss() == [True]
+    assert world.cluster.done == [KILLED, ("primary", "shop", "node-1", False)]
+
+
+def test_a_primary_that_a_quorum_gives_a_lease_is_left_alone() -> None:
+    world = World(leased=True)
+    assert world.miss() == [False]
+    assert world.cluster.done == []
+
+
+def test_many_that_miss_it_at_once_have_it_replaced_once() -> None:
+    world = World()
+    assert sum(world.miss(7)) == 1
+    assert world.cluster.done.count(KILLED) == 1
+
+
+def test_one_that_was_just_replaced_is_given_time() -> None:
+    world = World()
+    world.miss()
+    world.now += limits.REPLACE_SECONDS - 0.1
+    assert world.miss() == [False]
+
+
+def test_one_that_is_missed_again_soon_leaves_its_node_even_for_another_region() -> None:
+    world = World()
+    world.miss()
+    world.now += limits.REPLACE_SECONDS
+    world.miss()
+    assert world.cluster.done[-1] == ("primary", "shop", "node-1", True)
+    world.now += limits.REPLACED_AGAIN_SECONDS
+    world.miss()
+    assert world.cluster.done[-1] == ("primary", "shop", "node-1", False)
+
+
+def test_a_lost_replica_is_replaced_alike() -> None:
+    world = World()
+    assert asyncio.run(world.supervision.replica_lost(ENTRY, "weur"))
+    assert not asyncio.run(world.supervision.replica_lost(ENTRY, "weur"))
+    name = "replica:shop:weur"
+    assert world.cluster.done == [("kill", name), ("replica", name, "node-1", False)]
+
+
+# Nodes that come and go
+
+
+FIVE = [Node(str(number), "enam" if number < 3 else "weur") for number in range(5)]
+SITES = tuple(Site(f"follower:{node.id}", node.id, node.region) for node in FIVE)
+
+
+class Looking:
+    """A surveyor of five nodes with a follower each."""
+
+    def __init__(self, *virtual: str) -> None:
+        self.cluster, self.now = FakeCluster(FIVE), 1.0
+        self.surveyor = Surveyor(self.cluster, SITES, virtual, lambda: self.now)
+
+    def look(self) -> list[tuple[object, ...]]:
+        self.cluster.done.clear()
+        asyncio.run(self.surveyor.look())
+        return self.cluster.done
+
+
+def test_a_node_that_comes_is_looked_at_once() -> None:
+    looking = Looking()
+    assert looking.look() == []
+    looking.cluster.alive.append(Node("5", "apac"))
+    assert looking.look() == [("survey", False)]
+    assert looking.surveyor.sites[-1].region == "apac"
+    assert looking.look() == []
+    assert asyncio.run(looking.surveyor.regions()) == ("enam", "weur", "apac")
+
+
+def test_a_node_that_goes_takes_its_follower_out_of_what_is_present() -> None:
+    looking = Looking()
+    del looking.cluster.alive[4]
+    assert looking.look() == []
+    assert asyncio.run(looking.surveyor.present()) == SITES[:4]
+    assert looking.surveyor.sites == SITES
+
+
+def test_with_fewer_than_five_for_long_spare_followers_are_started() -> None:
+    looking = Looking()
+    del looking.cluster.alive[4]
+    looking.look()
+    looking.now += limits.SPARE_SECONDS - 1
+    assert looking.look() == []
+    looking.now += 1
+    assert looking.look() == [("survey", True)]
+
+
+def test_a_node_that_comes_back_in_time_needs_no_spare() -> None:
+    looking = Looking()
+    node = looking.cluster.alive.pop()
+    looking.look()
+    looking.cluster.alive.append(node)
+    looking.look()
+    looking.now += limits.SPARE_SECONDS
+    assert looking.look() == []
+
+
+def test_what_goes_wrong_is_said_and_tried_again() -> None:
+    looking = Looking()
+    looking.cluster.alive.append(Node("5", "apac"))
+    looking.cluster.broken = True
+    looking.look()
+    assert "cannot be read" in looking.surveyor.trouble
+    looking.cluster.broken = False
+    assert looking.look() == [("survey", False)]
+    assert looking.surveyor.trouble == ""
+
+
+def test_virtual_regions_have_one_node_and_need_no_look() -> None:
+    looking = Looking("enam", "weur")
+    looking.cluster.alive.append(Node("5", "apac"))
+    assert looking.look() == []
+    assert asyncio.run(looking.surveyor.regions()) == ("enam", "weur")
