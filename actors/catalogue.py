@@ -13,15 +13,17 @@ from raylite.policies.errors import ConstraintError, DatabaseExists, DatabaseNot
 from raylite.policies.query import Answer, Failure, Mode, Query, Statement, Value
 from raylite.policies.quorum import Members
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS databases (
+TABLES = {
+    "databases": """
+CREATE TABLE databases (
   id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, members BLOB, region TEXT NOT NULL,
   replicas TEXT NOT NULL, replication TEXT NOT NULL, created_us INTEGER NOT NULL
 ) STRICT
-"""
-DELETED = """
-CREATE TABLE IF NOT EXISTS deleted (id TEXT PRIMARY KEY, members BLOB, deleted_us INTEGER NOT NULL) STRICT
-"""
+""",
+    "deleted": """
+CREATE TABLE deleted (id TEXT PRIMARY KEY, members BLOB, deleted_us INTEGER NOT NULL) STRICT
+""",
+}
 COLUMNS = "id, name, members, region, replicas, replication, created_us"
 
 Ask = Callable[[Query], Awaitable[Answer | Failure]]
@@ -42,9 +44,11 @@ class Catalogue:
         self._database_id, self._ask = database_id, ask
 
     async def prepare(self) -> None:
-        """Makes the tables if there are none."""
-        await self._run(SCHEMA)
-        await self._run(DELETED)
+        """Makes the tables that are missing; writes nothing if none is, for followers may have no room."""
+        found = {row[0] for row in await self._run("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+        for name, table in TABLES.items():
+            if name not in found:
+                await self._run(table)
 
     async def insert(self, entry: DatabaseEntry) -> None:
         """A new database; raises `DatabaseExists`."""

@@ -110,7 +110,7 @@ def leave() -> None:
 def running_settings() -> Settings | None:
     """The settings of the system in the cluster that this process is connected to, None if there is none."""
     routing = handles.find(ROUTING)
-    if routing is None:
+    if routing is None or nodes.recall() is None:  # without a plan an earlier start did not get far
         return None
     found: list[Settings] = handles.wait_for([routing.settings.remote()], "the routing actor")
     return found[0]

@@ -27,7 +27,7 @@ from raylite.actors.storage.log_writer import GroupCommit, Outcome
 from raylite.actors.stream import Connection, Endpoint, Payload, to_failure
 from raylite.policies import limits
 from raylite.policies.bookmark import origin
-from raylite.policies.errors import Corrupt, Error, StorageFailed, StorageFull, Unreachable
+from raylite.policies.errors import Corrupt, Error, ForeignDirectory, StorageFailed, StorageFull, Unreachable
 from raylite.policies.status import ActorStatus
 from raylite.policies.system import Settings
 
@@ -212,11 +212,18 @@ class Follower(Service):
         return [location for (held, location), wanted in pairs if held.place == wanted.place]
 
     async def _open(self) -> None:
-        """Reads the journal, again and again while the disk is full; whatever it recovered is durable."""
+        """Reads the journal, again and again while the disk is full; whatever it recovered is durable.
+
+        In another follower's directory it never opens: it answers nothing, and `status` says why.
+        """
         owner = Owner(self.name, self.settings.system_id)
         while self._journal is None:
             try:
                 self._journal = await asyncio.to_thread(Journal.open, self._directory, owner, self._files)
+            except ForeignDirectory as error:
+                self._full = error
+                self._tried.set()
+                return
             except StorageFull as error:
                 self._full = error
                 self._tried.set()

@@ -7,9 +7,9 @@ import contextlib
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import ray as _ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayError
@@ -19,6 +19,7 @@ from raylite.actors import nodes, survey
 from raylite.actors.core import messages as m
 from raylite.actors.follower import Follower
 from raylite.actors.nodes import NODE_LABEL, REGION_LABEL
+from raylite.actors.ports import Survey, Whereabouts
 from raylite.actors.primary import Primary, PrimaryConfig
 from raylite.actors.registry import Registry
 from raylite.actors.replica import Replica, ReplicaConfig
@@ -47,6 +48,8 @@ from raylite.policies.system import (
 )  # fmt: skip
 
 ray: Any = _ray  # Ray leaves parts of its API untyped
+
+T = TypeVar("T")
 
 _OPTIONS: dict[str, Any] = {
     "namespace": NAMESPACE,
@@ -225,7 +228,7 @@ class RayCluster:
         """See `Cluster.start_primary`."""
         options = _placed(config.region, self._settings, avoid, strictly=strictly)
         actor = _actor(Primary, primary_name(config.database), options)
-        await asyncio.to_thread(actor.remote, config, self._settings, RaySurroundings())
+        await _asked(actor.remote, config, self._settings, RaySurroundings())
 
     async def start_replica(
         self, entry: DatabaseEntry, region: str, avoid: str = "", *, strictly: bool = False
@@ -235,19 +238,28 @@ class RayCluster:
         config = ReplicaConfig(entry.database_id, entry.name, region, directory)
         options = _placed(region, self._settings, avoid, strictly=strictly)
         actor = _actor(Replica, replica_name(entry.name, region), options)
-        await asyncio.to_thread(actor.remote, config, self._settings, RaySurroundings())
+        await _asked(actor.remote, config, self._settings, RaySurroundings())
 
     async def wait_for(self, actor: str, seconds: float) -> None:
         """See `Cluster.wait_for`."""
         await call(actor, "endpoint", seconds=seconds)
 
-    async def kill(self, actor: str) -> str:
+    async def kill(self, actor: str) -> None:
         """See `Cluster.kill`."""
-        return await asyncio.to_thread(_kill, actor)
+        await _asked(_kill, actor)
+
+    async def whereabouts(self, actor: str) -> Whereabouts:
+        """See `Cluster.whereabouts`."""
+        return await _asked(_whereabouts, actor)
+
+    async def status(self, actor: str) -> ActorStatus:
+        """See `Cluster.status`."""
+        found: ActorStatus = await call(actor, "status", seconds=limits.REGISTRY_SECONDS)
+        return found
 
     async def publish(self, table: RoutingTable) -> None:
         """See `Cluster.publish`."""
-        await asyncio.to_thread(start_routing, self._settings)
+        await _asked(start_routing, self._settings)
         await call(ROUTING, "publish", table)
 
     async def published(self) -> int:
@@ -257,47 +269,63 @@ class RayCluster:
 
     async def replace_routing(self) -> None:
         """See `Cluster.replace_routing`."""
-        node = await self.kill(ROUTING)
-        await asyncio.to_thread(start_routing, self._settings, node)
+        node = (await self.whereabouts(ROUTING)).node
+        await self.kill(ROUTING)
+        await _asked(start_routing, self._settings, node)
 
     async def nodes(self) -> list[Node]:
         """See `Cluster.nodes`."""
-        return await asyncio.to_thread(nodes.live_nodes)
+        return await _asked(nodes.live_nodes)
 
-    async def survey(self, sites: Sequence[Site], *, spare: bool) -> tuple[Site, ...]:
+    async def survey(self, sites: Sequence[Site], *, spare: bool) -> Survey:
         """See `Cluster.survey`."""
-        return await asyncio.to_thread(_survey, tuple(sites), self._settings, spare=spare)
+        return await _asked(partial(_survey, spare=spare), tuple(sites), self._settings)
 
     def directory(self, database_id: str, role: str) -> str:
         """See `Cluster.directory`."""
         return os.path.join("databases", database_id, role)
 
 
-def _kill(actor: str) -> str:
+async def _asked(work: Callable[..., T], *arguments: object) -> T:
+    """What `work` asks of Ray, off the event loop; raises an `Error` if Ray's head does not answer."""
+    try:
+        async with asyncio.timeout(limits.START_SECONDS):
+            return await asyncio.to_thread(work, *arguments)
+    except (RayError, RuntimeError, TimeoutError) as error:
+        raise Unreachable("Ray", f"{type(error).__name__} {error}".strip()) from error
+
+
+def _kill(actor: str) -> None:
+    handle = find(actor)
+    if handle is not None:
+        ray.kill(handle, no_restart=True)
+
+
+def _whereabouts(actor: str) -> Whereabouts:
     handle = find(actor)
     if handle is None:
-        return ""
-    node = nodes.node_of(handle)
-    ray.kill(handle, no_restart=True)
-    return node
+        return Whereabouts()
+    return Whereabouts(nodes.node_of(handle), not nodes.is_running(handle))
 
 
-def _survey(sites: Sequence[Site], settings: Settings, *, spare: bool) -> tuple[Site, ...]:
+def _survey(sites: Sequence[Site], settings: Settings, *, spare: bool) -> Survey:
     """Starts the followers that are on the nodes' disks and not among `sites`, and new ones where there are too few."""
     plan = nodes.recall()
-    if plan is None:
-        return tuple(sites)
-    there = nodes.live_nodes()
-    found = nodes.holdings(there, settings.data_dir)
+    assert plan is not None, "a registry is started with a plan"
+    found, problems = survey.without_foreign(
+        nodes.holdings(nodes.live_nodes(), settings.data_dir), plan.record
+    )
+    there = [node for node in nodes.live_nodes() if node.id in found]
     placed = survey.place(there, found, sites, settings.virtual, spare=spare)
-    nodes.keep(there, settings.data_dir, plan.record, plan.members, survey.next_number(found, placed))
+    following = survey.next_number(found, (*sites, *placed))
+    nodes.keep(there, settings.data_dir, plan.record, plan.members, following)
     for site in placed:
         if site not in sites:
             _move_follower(site, settings)
     names = {site.follower for site in placed}
     everybody = (*placed, *(site for site in sites if site.follower not in names))
     nodes.remember(RegistryPlan(plan.record, plan.members, everybody, settings))
-    return everybody
+    return Survey(everybody, problems)
 
 
 def _move_follower(site: Site, settings: Settings) -> None:

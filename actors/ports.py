@@ -5,10 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+import msgspec
+
 from raylite.actors.primary import PrimaryConfig
 from raylite.policies.catalogue import DatabaseEntry, RoutingTable
 from raylite.policies.status import ActorStatus
 from raylite.policies.system import Node, Site
+
+
+class Whereabouts(msgspec.Struct, frozen=True):
+    """What Ray says of an actor. node: where it is, or is to be, "" if nowhere; starting: it does not run yet."""
+
+    node: str = ""
+    starting: bool = False
+
+
+class Survey(msgspec.Struct, frozen=True):
+    """Where followers are, or were last. problems: disks that could not be used, and why, in words."""
+
+    sites: tuple[Site, ...]
+    problems: tuple[str, ...] = ()
 
 
 class Cluster(Protocol):
@@ -31,11 +47,16 @@ class Cluster(Protocol):
         """Wait until this actor can be reached; raises `Unreachable` if that takes longer."""
         ...
 
-    async def kill(self, actor: str) -> str:
-        """End the actor of this name for good, if there is one; its name is free then.
+    async def kill(self, actor: str) -> None:
+        """End the actor of this name for good, if there is one; its name is free then."""
+        ...
 
-        Returns the id of its node, "" if it has none.
-        """
+    async def whereabouts(self, actor: str) -> Whereabouts:
+        """What Ray says of the actor of this name now."""
+        ...
+
+    async def status(self, actor: str) -> ActorStatus:
+        """How this actor is; raises `Unreachable` if it does not say within two leases."""
         ...
 
     async def publish(self, table: RoutingTable) -> None:
@@ -54,7 +75,7 @@ class Cluster(Protocol):
         """The nodes that are alive."""
         ...
 
-    async def survey(self, sites: Sequence[Site], *, spare: bool) -> tuple[Site, ...]:
+    async def survey(self, sites: Sequence[Site], *, spare: bool) -> Survey:
         """Look at the disks of all nodes, start the followers that are not where `sites` say, and tell where all are.
 
         spare: bring their number up to five without counting on those that are absent.

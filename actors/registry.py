@@ -46,7 +46,7 @@ class Registry(Primary):
         self._surveyor = Surveyor(cluster, sites, settings.virtual)
         self._catalogue = Catalogue(config.database_id, self._query)
         self._removal = Removal(self._catalogue, self._ask)
-        self._supervision = Supervision(cluster, self._config_of, self._inspect)
+        self._supervision = Supervision(cluster, self._config_of, self._inspect, self._node_answers)
         self._ready = asyncio.Event()
         self._due = asyncio.Event()
         self._one_change = asyncio.Lock()
@@ -59,9 +59,8 @@ class Registry(Primary):
         return REGISTRY
 
     def _problems(self) -> tuple[str, ...]:
-        trouble = [self._surveyor.trouble] if self._surveyor.trouble else []
-        trouble += [f"{name}: {why}" for name, why in self._unfinished.items() if why]
-        return (*super()._problems(), *trouble)
+        unfinished = [f"{name}: {why}" for name, why in self._unfinished.items() if why]
+        return (*super()._problems(), *self._surveyor.problems, *unfinished)
 
     # The reign
 
@@ -218,6 +217,14 @@ class Registry(Primary):
 
     async def _inspect(self, database_id: str, member: Member) -> object:
         return await self._ask(member.follower, m.Inspect(database_id))
+
+    async def _node_answers(self, node: str) -> bool:
+        """Whether a follower there does, any answer will do; where there is none, nothing is known against the node."""
+        there = [site.follower for site in self._surveyor.sites if site.node == node]
+        asked = [self._ask(one, m.Inspect(self.config.database_id)) for one in there]
+        waits = (asyncio.wait_for(one, limits.LEASE_SECONDS) for one in asked)
+        answers = await asyncio.gather(*waits, return_exceptions=True)
+        return not there or any(not isinstance(one, BaseException) for one in answers)
 
     def _config_of(self, entry: DatabaseEntry) -> PrimaryConfig:
         assert entry.members is not None, "a database without members has no primary"

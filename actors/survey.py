@@ -12,7 +12,7 @@ from raylite.actors.founding import Holding, Journal
 from raylite.policies.errors import Corrupt
 from raylite.policies.limits import FOLLOWERS
 from raylite.policies.placement import place_followers
-from raylite.policies.system import Node, Site, follower_name, follower_number
+from raylite.policies.system import Node, Site, SystemRecord, follower_name, follower_number
 
 Holdings = Mapping[str, Holding]
 """What the disk of each node has, by the node's id; nodes that could not be asked are missing."""
@@ -39,6 +39,22 @@ def place(
     absent = 0 if spare else first_new - len(homes)
     sites = place_followers(asked, homes, first_new, FOLLOWERS - absent)
     return tuple(_in_virtual_region(site, virtual) for site in sites) if virtual else sites
+
+
+def without_foreign(holdings: Holdings, record: SystemRecord) -> tuple[Holdings, tuple[str, ...]]:
+    """The holdings that are this system's or nobody's, and what is wrong with the others, in words."""
+    ours: dict[str, Holding] = {}
+    problems: list[str] = []
+    for node, holding in holdings.items():
+        systems = {journal.system_id for journal in holding.journals}
+        systems |= {holding.record.system_id} if holding.record else set()
+        if systems <= {record.system_id}:
+            ours[node] = holding
+        else:
+            problems.append(
+                f"node {node[:8]} has files of system {', '.join(sorted(systems))} and is not used"
+            )
+    return ours, tuple(problems)
 
 
 def next_number(holdings: Holdings, known: Iterable[Site]) -> int:

@@ -18,25 +18,24 @@ class Surveyor:
 
     With virtual regions there is one node, and nothing to look for.
 
-    sites: where each follower is, or was last; trouble: why the last look failed, in words.
+    sites: where each follower is, or was last; problems: what went wrong at the last look, in words.
     """
 
     def __init__(
         self, cluster: Cluster, sites: Sequence[Site], virtual: Sequence[str], clock: Clock = boottime
     ) -> None:
         self.sites = tuple(sites)
-        self.trouble = ""
+        self.problems: tuple[str, ...] = ()
         self._cluster, self._virtual, self._clock = cluster, tuple(virtual), clock
         self._seen = {site.node for site in sites}
         self._few_since: float | None = None
 
     async def look(self) -> None:
-        """Does what is needed now; does not raise, but says in `trouble` what went wrong."""
+        """Does what is needed now; does not raise, but says in `problems` what went wrong, until it does not again."""
         try:
             await self._look()
-            self.trouble = ""
         except Error as error:
-            self.trouble = str(error)
+            self.problems = (str(error),)
 
     async def regions(self) -> tuple[str, ...]:
         """The regions that have nodes, or the virtual ones."""
@@ -58,6 +57,7 @@ class Surveyor:
         self._few_since = (self._few_since or now) if few else None
         spare = self._few_since is not None and now - self._few_since >= limits.SPARE_SECONDS
         if spare or not alive <= self._seen:
-            self.sites = await self._cluster.survey(self.sites, spare=spare)
+            found = await self._cluster.survey(self.sites, spare=spare)
+            self.sites, self.problems = found.sites, found.problems
             self._seen = alive
             self._few_since = None

@@ -150,8 +150,6 @@ WATCH_SECONDS = 20.0
 # Supervision
 REPLACE_SECONDS = 3 * LEASE_SECONDS
 """A primary that was just replaced is given this long before it is looked at again."""
-REPLACED_AGAIN_SECONDS = 30.0
-"""One that is replaced again within this time is not put where it was before."""
 REPORTED_DATABASES = 1000
 """Databases that one report of a follower names."""
 DELETED_SECONDS = 30.0

@@ -11,9 +11,11 @@ from tests.services.local_system import LocalSystem
 from tests.services.test_system import until
 from tests.unit.cluster_world import FakeCluster
 
+from raylite.actors.holders import holders
 from raylite.actors.primary import PrimaryConfig
 from raylite.actors.registry import Registry
 from raylite.policies.errors import DatabaseExists, Unreachable
+from raylite.policies.quorum import Member, Members
 from raylite.policies.system import REGISTRY, Node, Site
 
 NODES = [Node(str(number), ("enam", "weur", "apac")[number % 3]) for number in range(6)]
@@ -104,6 +106,18 @@ def test_what_may_still_be_lost_is_said_of_followers_that_hold_what_they_should(
             (tmp_path / f"follower-{number}").rename(tmp_path / f"lost-{number}")
             world.system.start_follower(number)  # with an empty disk
         assert losses == [2, 1, 0]
+
+    run(tmp_path, case)
+
+
+def test_a_follower_that_holds_a_database_under_another_incarnation_does_not_count(tmp_path: Path) -> None:
+    async def case(world: World) -> None:
+        database, members = world.system.database_id, world.system.members
+        first, *others = members.current
+        wrong = Members((Member(first.follower, "another"), *others))
+        everybody = {one.follower for one in members.current}
+        assert await holders(world.now.dial, {database: members}) == {database: everybody}
+        assert await holders(world.now.dial, {database: wrong}) == {database: everybody - {first.follower}}
 
     run(tmp_path, case)
 

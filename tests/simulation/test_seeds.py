@@ -9,7 +9,7 @@ import pytest
 from raylite.actors.core.simulation.command import run_all, summarize
 from raylite.actors.core.simulation.run import run
 
-SEEDS = int(os.environ.get("RAYLITE_SEEDS", "1000"))
+SEEDS = int(os.environ.get("RAYLITE_SEEDS", "500"))
 PROCESSES = 2
 
 

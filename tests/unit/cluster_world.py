@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from raylite.actors.ports import Survey, Whereabouts
 from raylite.actors.primary import PrimaryConfig
 from raylite.policies.catalogue import DatabaseEntry, RoutingTable
 from raylite.policies.errors import Unreachable
+from raylite.policies.status import ActorStatus
 from raylite.policies.system import Node, Site, replica_name
 
 
 class FakeCluster:
-    """Notes every call in `done`. Actors that are ended were on `node-1`."""
+    """Notes every call in `done`. there, state: of every actor; "" if they say nothing of themselves."""
 
     def __init__(self, nodes: Sequence[Node] = ()) -> None:
         self.alive = list(nodes)
         self.done: list[tuple[object, ...]] = []
         self.broken = False
+        self.there, self.state = Whereabouts("node-1"), ""
         self.failing: set[str] = set()
         self.table = RoutingTable(0, {})
 
@@ -33,9 +36,16 @@ class FakeCluster:
     async def wait_for(self, actor: str, seconds: float) -> None:
         self.done.append(("wait", actor))
 
-    async def kill(self, actor: str) -> str:
+    async def kill(self, actor: str) -> None:
         self.done.append(("kill", actor))
-        return "node-1"
+
+    async def whereabouts(self, actor: str) -> Whereabouts:
+        return self.there
+
+    async def status(self, actor: str) -> ActorStatus:
+        if not self.state:
+            raise Unreachable(actor, "it says nothing")
+        return ActorStatus(actor, "primary", "enam", 1, self.state)
 
     async def publish(self, table: RoutingTable) -> None:
         self.table = table
@@ -49,13 +59,13 @@ class FakeCluster:
     async def nodes(self) -> list[Node]:
         return list(self.alive)
 
-    async def survey(self, sites: Sequence[Site], *, spare: bool) -> tuple[Site, ...]:
+    async def survey(self, sites: Sequence[Site], *, spare: bool) -> Survey:
         if self.broken:
             raise Unreachable("a disk", "it cannot be read")
         self.done.append(("survey", spare))
         names = {site.follower for site in sites}
         new = [Site(f"follower:{node.id}", node.id, node.region) for node in self.alive]
-        return (*sites, *(site for site in new if site.follower not in names))
+        return Survey((*sites, *(site for site in new if site.follower not in names)))
 
     def directory(self, database_id: str, role: str) -> str:
         return f"databases/{database_id}/{role}"

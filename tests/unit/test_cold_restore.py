@@ -24,13 +24,14 @@ from tests.unit.cold_world import (
 from tests.unit.s3_server import Server
 
 from raylite.actors.cold.ahead import ahead
-from raylite.actors.cold.archive import Archive
+from raylite.actors.cold.archive import Archive, Plan
+from raylite.actors.cold.chain import Chain
 from raylite.actors.cold.file_pages import FilePages, differing
 from raylite.actors.cold.folder import open_store
 from raylite.actors.cold.fork import fork
 from raylite.actors.cold.manifest import State
 from raylite.actors.cold.past import Past
-from raylite.actors.cold.restore import restore
+from raylite.actors.cold.restore import restore, write
 from raylite.actors.cold.retention import Retention
 from raylite.actors.cold.timeline import find
 from raylite.actors.core.piece import Header, Kind, Pages, describe, encode
@@ -143,6 +144,15 @@ def test_pages_beyond_the_database_are_damage(tmp_path: Path) -> None:
     assert held is not None
     with pytest.raises(Corrupt, match="has pages that cannot be"):
         restore(archive, held.newest.bookmark, RealFiles(), tmp_path / "r")
+
+
+def test_a_plan_that_does_not_lead_to_its_goal_gives_no_state(
+    archive: Archive, log: Log, tmp_path: Path
+) -> None:
+    plan = archive.plan(log.end)
+    short = Chain(plan.chain.start, plan.chain.steps[:-1], plan.chain.reach)
+    with pytest.raises(Corrupt, match="its objects lead to"):
+        write(archive, Plan(plan.goal, plan.manifest, short), RealFiles(), tmp_path / "r")
 
 
 def test_reads_ahead_come_in_order_and_an_error_comes_in_its_place() -> None:

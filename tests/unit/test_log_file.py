@@ -313,6 +313,59 @@ def _write_until_full(journal: Journal, records: list[Record]) -> int:
     raise AssertionError("the disk never filled up")
 
 
+def test_a_journal_says_that_it_has_no_room_once_its_next_segment_cannot_be_reserved() -> None:
+    disk = Disk()
+    journal = opened(disk)
+    made = [*begin("a"), *entries("a", 100)]
+    disk.capacity = 24 << 10
+    end = 0
+    while journal.has_room:
+        journal.write(made[end : end + 1])
+        journal.sync()
+        journal.prepare()
+        end += 1
+    for record in made[end : end + 3]:  # what is under way is stored all the same
+        journal.write([record])
+    journal.sync()
+    assert not journal.has_room
+    disk.capacity = 1 << 20
+    journal.prepare()
+    assert journal.has_room
+    for record in made[end + 3 :]:
+        journal.write([record])
+        journal.sync()
+        journal.prepare()
+        assert journal.has_room
+
+
+def test_a_journal_that_refused_something_says_so_until_a_segment_is_reserved() -> None:
+    disk = Disk()
+    journal = opened(disk)
+    disk.capacity = 24 << 10
+    with pytest.raises(StorageFull):
+        journal.write(entries("a", 1, size=30_000))
+    for _ in range(2):
+        assert not journal.has_room
+        journal.prepare()
+    disk.capacity = 1 << 20
+    journal.prepare()
+    assert journal.has_room
+
+
+def test_a_full_disk_keeps_a_place_for_promises() -> None:
+    disk = Disk()
+    journal = opened(disk, segment_bytes=1 << 20)
+    disk.capacity = 1 << 20
+    journal.write(begin("a"))
+    _write_until_full(journal, entries("a", 1000, size=4096))
+    for epoch in range(2, 100):
+        journal.write([Record("a", StorePromise(epoch))])
+    journal.sync()
+    journal.close()
+    disk.capacity = 2 << 20
+    assert opened(disk, segment_bytes=1 << 20).recovered["a"].promised == 99
+
+
 def test_a_mark_always_has_room() -> None:
     for size in range(512, 1152, 8):
         disk = Disk()

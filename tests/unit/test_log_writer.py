@@ -351,3 +351,20 @@ def test_closing_writes_what_waits() -> None:
 def _located(outcome: Outcome) -> Sequence[Location]:
     assert not isinstance(outcome, Error)
     return outcome
+
+
+def test_a_journal_without_room_looks_for_some_by_itself() -> None:
+    disk = Disk()
+
+    async def body(submitter: Submitter, journal: Journal) -> None:
+        disk.capacity = 24 << 10
+        made = entries("a", 100)
+        for count, record in enumerate(made, 1):
+            submitter.submit("one", [record])
+            await submitter.wait_for(count)
+            if not submitter.group.has_room:
+                break
+        disk.capacity = 1 << 20
+        await until(lambda: submitter.group.has_room)
+
+    run(disk, body)

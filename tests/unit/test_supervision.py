@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from tests.unit.cluster_world import FakeCluster
 
 from raylite.actors.core import messages as m
+from raylite.actors.ports import Whereabouts
 from raylite.actors.primary import PrimaryConfig
 from raylite.actors.supervision import Supervision
 from raylite.actors.surveyor import Surveyor
@@ -26,7 +28,10 @@ class World:
 
     def __init__(self, *, leased: bool = False) -> None:
         self.cluster, self.now, self.leased = FakeCluster(), 0.0, leased
-        self.supervision = Supervision(self.cluster, self._config, self._inspect, lambda: self.now)
+        self.node_answers = True
+        self.supervision = Supervision(
+            self.cluster, self._config, self._inspect, self._answers, lambda: self.now
+        )
 
     def _config(self, entry: DatabaseEntry) -> PrimaryConfig:
         return PrimaryConfig(entry.database_id, entry.name, MEMBERS, entry.region, "somewhere")
@@ -34,6 +39,10 @@ class World:
     async def _inspect(self, database: str, member: Member) -> object:
         place = origin(database)
         return m.Holding(database, "x", 1, place, place, MEMBERS, 1.5 if self.leased else 0.0)
+
+    async def _answers(self, node: str) -> bool:
+        assert node == "node-1"
+        return self.node_answers
 
     def miss(self, times: int = 1) -> list[bool]:
         async def all_at_once() -> list[bool]:
@@ -67,15 +76,36 @@ def test_one_that_was_just_replaced_is_given_time() -> None:
     assert world.miss() == [False]
 
 
-def test_one_that_is_missed_again_soon_leaves_its_node_even_for_another_region() -> None:
+def test_where_nothing_on_the_node_answers_any_other_node_will_do() -> None:
     world = World()
-    world.miss()
-    world.now += limits.REPLACE_SECONDS
+    world.node_answers = False
     world.miss()
     assert world.cluster.done[-1] == ("primary", "shop", "node-1", True)
-    world.now += limits.REPLACED_AGAIN_SECONDS
-    world.miss()
-    assert world.cluster.done[-1] == ("primary", "shop", "node-1", False)
+
+
+@pytest.mark.parametrize("there", [Whereabouts("node-1", starting=True), Whereabouts("", starting=True)])
+def test_what_is_being_started_is_left_alone_but_not_for_ever(there: Whereabouts) -> None:
+    world = World()
+    world.cluster.there = there
+    for _ in range(int(limits.START_SECONDS / limits.REPLACE_SECONDS)):
+        assert world.miss() == [False]
+        world.now += limits.REPLACE_SECONDS
+    assert world.miss() == [True]
+
+
+@pytest.mark.parametrize(
+    ("state", "replaced"), [("taking over", False), ("open", True), ("over", True), ("", True)]
+)
+def test_a_primary_that_has_yet_to_open_is_given_time(state: str, replaced: bool) -> None:
+    world = World()
+    world.cluster.state = state
+    assert world.miss() == [replaced]
+
+
+def test_what_is_being_started_on_a_node_that_does_not_answer_is_started_elsewhere() -> None:
+    world = World()
+    world.cluster.there, world.node_answers = Whereabouts("node-1", starting=True), False
+    assert world.miss() == [True]
 
 
 def test_a_lost_replica_is_replaced_alike() -> None:
@@ -84,6 +114,14 @@ def test_a_lost_replica_is_replaced_alike() -> None:
     assert not asyncio.run(world.supervision.replica_lost(ENTRY, "weur"))
     name = "replica:shop:weur"
     assert world.cluster.done == [("kill", name), ("replica", name, "node-1", False)]
+
+
+def test_a_replica_that_answers_after_all_is_left_alone() -> None:
+    world = World()
+    world.cluster.state = "serving"
+    assert not asyncio.run(world.supervision.replica_lost(ENTRY, "weur"))
+    world.now += 10 * limits.START_SECONDS
+    assert not asyncio.run(world.supervision.replica_lost(ENTRY, "weur"))
 
 
 # Nodes that come and go
@@ -149,10 +187,10 @@ def test_what_goes_wrong_is_said_and_tried_again() -> None:
     looking.cluster.alive.append(Node("5", "apac"))
     looking.cluster.broken = True
     looking.look()
-    assert "cannot be read" in looking.surveyor.trouble
+    assert "cannot be read" in looking.surveyor.problems[0]
     looking.cluster.broken = False
     assert looking.look() == [("survey", False)]
-    assert looking.surveyor.trouble == ""
+    assert looking.surveyor.problems == ()
 
 
 def test_virtual_regions_have_one_node_and_need_no_look() -> None:

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raylite.actors.founding import Holding, Journal
-from raylite.actors.survey import next_number, place
+from raylite.actors.survey import next_number, place, without_foreign
 from raylite.policies.errors import Corrupt
 from raylite.policies.limits import FOLLOWERS
 from raylite.policies.quorum import Member, Members
-from raylite.policies.system import Node, Site, follower_number
+from raylite.policies.system import Node, Site, SystemRecord, follower_number
 
 
 def _nodes(*regions: str) -> list[Node]:
@@ -94,6 +94,18 @@ def test_a_journal_on_two_disks_is_refused() -> None:
     nodes = _nodes("enam", "weur")
     with pytest.raises(Corrupt, match=r"node-0/followers/1 .*node-1/followers/1"):
         place(nodes, _held(nodes, [0, 1], [1, 2]), (), ())
+
+
+def test_a_node_with_another_systems_files_is_left_out_and_named() -> None:
+    ours, theirs = (SystemRecord(1, system, "registry", "secret") for system in ("system", "other"))
+    nodes = _nodes("enam", "weur", "apac", "enam")
+    held = _held(nodes, [0], [], [1], [])
+    held["node-1"] = Holding(record=theirs)
+    held["node-2"] = Holding(journals=(Journal(7, "third", "path", "inode"),))
+    held["node-3"] = Holding(record=ours)
+    usable, problems = without_foreign(held, ours)
+    assert set(usable) == {"node-0", "node-3"}
+    assert [("other" in one, "third" in one) for one in problems] == [(True, False), (False, True)]
 
 
 def test_nodes_of_one_machine_may_share_a_directory() -> None:

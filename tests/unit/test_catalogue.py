@@ -1,0 +1,93 @@
+"""The registry's tables, in a database of their own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from raylite.actors.catalogue import Catalogue
+from raylite.actors.storage.engine import Engine
+from raylite.actors.storage.image import EMPTY
+from raylite.actors.stream import to_failure
+from raylite.policies.catalogue import DatabaseEntry
+from raylite.policies.errors import DatabaseExists, DatabaseNotFound, Error, StorageFull
+from raylite.policies.query import Answer, Failure, Query
+from raylite.policies.quorum import Member, Members
+
+MEMBERS = Members((Member("follower:0", "i0"),))
+SHOP = DatabaseEntry("id1", "shop", None, "enam", ("enam", "weur"), "auto", 7)
+
+
+class Database:
+    """Where the catalogue is kept. refusal: why nothing may be written now."""
+
+    def __init__(self, path: Path) -> None:
+        path.write_bytes(EMPTY)
+        self.engine = Engine.writer(str(path))
+        self.refusal: Error | None = None
+        self.catalogue = Catalogue("registry", self._ask)
+
+    async def _ask(self, query: Query) -> Answer | Failure:
+        found = self.engine.execute(query, 5.0, self.refusal)
+        if found.error is not None:
+            return to_failure(found.error)
+        return Answer(found.results, "", "", "", True, found.wrote)
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    made = Database(tmp_path / "catalogue")
+    asyncio.run(made.catalogue.prepare())
+    yield made
+    made.engine.close()
+
+
+def test_a_catalogue_that_is_there_opens_without_writing(database: Database) -> None:
+    database.refusal = StorageFull("followers", "no room")
+    asyncio.run(database.catalogue.prepare())
+    assert asyncio.run(database.catalogue.all()) == []
+    with pytest.raises(StorageFull):
+        asyncio.run(database.catalogue.insert(SHOP))
+
+
+def test_a_name_is_taken_once_until_it_is_deleted(database: Database) -> None:
+    async def case() -> None:
+        catalogue = database.catalogue
+        await catalogue.insert(SHOP)
+        with pytest.raises(DatabaseExists):
+            await catalogue.insert(DatabaseEntry("id2", "shop", None, "enam", (), "auto", 8))
+        entry = await catalogue.set_members(SHOP, MEMBERS)
+        assert (entry.members, await catalogue.all()) == (MEMBERS, [entry])
+        await catalogue.delete(entry, 99)
+        with pytest.raises(DatabaseNotFound):
+            await catalogue.get("shop")
+        (deleted,) = await catalogue.deleted()
+        assert (deleted.database_id, deleted.members, deleted.deleted_us) == ("id1", MEMBERS, 99)
+        await catalogue.insert(DatabaseEntry("id2", "shop", None, "enam", (), "auto", 8))
+        await catalogue.forget("id1")
+        assert await catalogue.deleted() == []
+        assert (await catalogue.get("shop")).database_id == "id2"
+
+    asyncio.run(case())
+
+
+def test_members_are_written_once(database: Database) -> None:
+    async def case() -> None:
+        await database.catalogue.insert(SHOP)
+        await database.catalogue.set_members(SHOP, MEMBERS)
+        other = Members((Member("follower:1", "i1"),))
+        assert (await database.catalogue.set_members(SHOP, other)).members == MEMBERS
+
+    asyncio.run(case())
+
+
+def test_a_database_that_was_never_joined_can_be_deleted(database: Database) -> None:
+    async def case() -> None:
+        await database.catalogue.insert(SHOP)
+        await database.catalogue.delete(SHOP, 1)
+        assert [one.members for one in await database.catalogue.deleted()] == [None]
+
+    asyncio.run(case())
