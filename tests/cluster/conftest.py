@@ -1,4 +1,4 @@
-"""One real Ray node with all of raylite's actors, for the tests of a module."""
+"""One real Ray node with all of raylite's actors, for all tests that do not start their own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,21 @@ from raylite.router.sync import background
 _numbers = count()
 
 
-@pytest.fixture(scope="module")
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One process runs all tests here, one after the other: first those that start systems of their own."""
+    here = [item for item in items if item.path.is_relative_to(Path(__file__).parent)]
+    for item in here:
+        item.add_marker(pytest.mark.xdist_group("cluster"))
+    here.sort(key=_shares_the_system)
+    items[:] = [item for item in items if item not in here] + here
+
+
+def _shares_the_system(item: pytest.Item) -> bool:
+    return isinstance(item, pytest.Function) and "system" in item.fixturenames
+
+
+@pytest.fixture(scope="session")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A running system's data directory."""
     directory = tmp_path_factory.mktemp("system")

@@ -9,13 +9,13 @@ import pytest
 from raylite.actors.core.simulation.command import run_all, summarize
 from raylite.actors.core.simulation.run import run
 
-SEEDS = int(os.environ.get("RAYLITE_SEEDS", "500"))
-PROCESSES = 2
+SEEDS = int(os.environ.get("RAYLITE_SEEDS", "200"))
+"""CI runs 5,000 beside its tests (.ci/run)."""
 
 
 @pytest.mark.timeout(1800)
 def test_no_seed_breaks_a_promise(capsys: pytest.CaptureFixture[str]) -> None:
-    summary = summarize(run_all(range(SEEDS), PROCESSES), lambda _: None)
+    summary = summarize(run_all(range(SEEDS), 1), lambda _: None)
     with capsys.disabled():
         print("", *summary.lines(), sep="\n")
     assert not summary.failed
@@ -28,7 +28,3 @@ def test_no_seed_breaks_a_promise(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_seed_always_does_the_same() -> None:
     assert run(7) == run(7)
-
-
-def test_a_follower_whose_answer_comes_after_the_window_moved_on_is_brought_up_to_date() -> None:
-    assert not run(187).violations

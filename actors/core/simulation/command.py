@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import gc
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import takewhile
 from multiprocessing import get_context
 
 from raylite.actors.core.simulation.run import Report, run
@@ -93,13 +95,16 @@ def summarize(reports: Iterable[Report], progress: Callable[[int], None]) -> Sum
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs `--seeds` seeds from `--seed` on; returns 1 if one of them has a violation."""
+    """Runs `--seeds` seeds from `--seed` on, for `--seconds` at most; returns 1 if one of them has a violation."""
     parser = argparse.ArgumentParser(prog=f"python -m {_MODULE}", description=__doc__)
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
     parser.add_argument("--seeds", type=int, default=1, help="how many")
     parser.add_argument("--processes", type=int, default=1, help="how many processes share the work")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no more after so long")
     chosen = parser.parse_args(arguments)
     seeds = range(chosen.seed, chosen.seed + chosen.seeds)
-    summary = summarize(run_all(seeds, chosen.processes), lambda _: None)
+    end = time.monotonic() + chosen.seconds
+    reports = takewhile(lambda _: time.monotonic() < end, run_all(seeds, chosen.processes))
+    summary = summarize(reports, lambda _: None)
     print("\n".join(summary.lines()))
     return 1 if summary.failed else 0

@@ -23,7 +23,7 @@ from raylite.policies.quorum import Member, Members, is_quorum
 
 DATABASE = "simulated"
 SPARE_FOLLOWERS = 2
-ENOUGH_WRITES = 220
+ENOUGH_WRITES = 200
 
 
 class Moment(enum.Enum):
@@ -115,7 +115,7 @@ class System:
         """Clients are quick where it matters, and slow once they have written enough."""
         if self.world.now < self._crowded_until:
             return 0.004 * self.world.random.random()
-        return self.world.random.expovariate(1) * (0.3 if self.writes < ENOUGH_WRITES else 0.8)
+        return self.world.random.expovariate(1) * (0.3 if self.writes < ENOUGH_WRITES else 2.0)
 
     def crowd(self) -> None:
         """Clients hurry for a moment: something is about to happen."""
@@ -126,7 +126,7 @@ class System:
     def _crowd_now_and_then(self) -> None:
         if self.writes < ENOUGH_WRITES:
             self.crowd()
-            self.world.after(self.world.random.uniform(0.1, 0.5), self._crowd_now_and_then)
+            self.world.after(self.world.random.uniform(0.2, 0.9), self._crowd_now_and_then)
 
     def adopted(self, primary: Primary, adopted: Adopted) -> None:
         """A quorum has promised."""
