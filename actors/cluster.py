@@ -11,6 +11,8 @@ from typing import Any
 import msgspec
 
 from raylite.actors import handles, joining, nodes, survey
+from raylite.actors.cold import marker
+from raylite.actors.cold.folder import open_store
 from raylite.actors.core import messages as m
 from raylite.actors.founding import DataDirectory, Holding
 from raylite.actors.service import node_directory
@@ -24,6 +26,7 @@ from raylite.policies.regions import Regions
 from raylite.policies.system import ROUTING, Node, RegistryPlan, Settings, Site, SystemRecord
 
 OBJECT_STORE_BYTES = 80_000_000
+COLD_OFF = "off"
 NODE_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # Ray runs workers at niceness 15; a database that gives way to every other process has no latency to speak of.
@@ -117,18 +120,19 @@ def running_settings() -> Settings | None:
 
 
 def start_system(
-    directory: DataDirectory, virtual: Sequence[str], regions: Regions, *, wan: bool
+    directory: DataDirectory, virtual: Sequence[str], regions: Regions, *, wan: bool, cold: str = ""
 ) -> Settings:
     """Starts every actor of the system in `directory`, which it founds if there is none; waits until it is open.
 
     Each follower starts on the node that has its journal. virtual: names of the regions that share this process'
-    node; empty: the nodes' labels are the regions. Raises `Unreachable` if the registry does not open in time,
-    `ForeignDirectory` if a disk has another system's files, `Corrupt` if two have one follower's.
+    node; empty: the nodes' labels are the regions; cold: see `cold_address`. Raises `Unreachable` if the registry does
+    not open in time, `ForeignDirectory` if a disk has another system's files, `Corrupt` if two have one follower's.
     """
     there, held = _disks(directory, virtual)
     record = directory.record(held.values())
     key = derive_key((joining.cluster_token() or record.secret).encode(), record.system_id)
-    settings = Settings(record.system_id, str(directory.path), key, regions, wan, tuple(virtual))
+    address = cold_address(directory, record, cold)
+    settings = Settings(record.system_id, str(directory.path), key, regions, wan, tuple(virtual), address)
     sites = survey.place(there, held, (), virtual)
     members = directory.registry_members()
     _keep([] if virtual else there, directory, record, members, survey.next_number(held, sites))
@@ -142,6 +146,29 @@ def start_system(
     registry = handles.start_registry(plan)
     handles.wait_for([registry.ready.remote(), routing.settings.remote()], "the registry")
     return settings
+
+
+def cold_address(directory: DataDirectory, record: SystemRecord, given: str) -> str:
+    """Where cold storage is from here on: as given, else as before, else in the data directory; "" if it is off.
+
+    given: a folder that every node sees, an `s3://`, `gs://` or `az://` URL, or "off". A new place is marked as this
+    system's. Raises `ParameterError`, `ForeignDirectory` if it is another's, and what the store raises.
+    """
+    before = directory.cold()
+    address = _absolute(given) or before or str(directory.path / "cold")
+    if address != before:
+        if address != COLD_OFF:
+            marker.claim(open_store(address), record.system_id)
+        directory.set_cold(address)
+    return "" if address == COLD_OFF else address
+
+
+def _absolute(address: str) -> str:
+    return (
+        address
+        if address in ("", COLD_OFF) or "://" in address
+        else str(Path(address).expanduser().resolve())
+    )
 
 
 def _disks(directory: DataDirectory, virtual: Sequence[str]) -> tuple[list[Node], dict[str, Holding]]:

@@ -53,7 +53,7 @@ class _Numbers(msgspec.Struct, frozen=True):
 
 
 class DataDirectory:
-    """A system's directory on one node: `system.json`, `registry.json`, `followers/`, `databases/`."""
+    """A system's directory on one node: `system.json`, `registry.json`, `cold.json`, `followers/`, `databases/`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -134,6 +134,14 @@ class DataDirectory:
     def set_registry_members(self, members: Members) -> None:
         """Writes them, once and for all."""
         self._create("registry.json", msgspec.json.encode(members))
+
+    def cold(self) -> str:
+        """Where cold storage is, "" before that was chosen."""
+        return self._read("cold.json", str) or ""
+
+    def set_cold(self, address: str) -> None:
+        """Remembers where cold storage is from here on."""
+        self._replace("cold.json", msgspec.json.encode(address))
 
     def _next_follower(self) -> int:
         found = self._read("followers.json", _Numbers)

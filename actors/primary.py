@@ -5,30 +5,34 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import threading
-from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from functools import partial
 
 import msgspec
 
+from raylite.actors.archiving import Archiving
+from raylite.actors.confirmed_log import ConfirmedLog
 from raylite.actors.core import messages as m
 from raylite.actors.core import primary as core
+from raylite.actors.core.leader import Leader
 from raylite.actors.core.takeover import Adopted
+from raylite.actors.hand_over import HandOver
 from raylite.actors.relay import Relay
 from raylite.actors.replay import bring_up
 from raylite.actors.service import Service, Surroundings, boottime, wall_us
+from raylite.actors.storage.engine import Execution
 from raylite.actors.storage.entries import EntryWriter, Made
 from raylite.actors.storage.generation import Directory
 from raylite.actors.storage.primary_file import PrimaryFile, Ran
 from raylite.actors.storage.thread import DatabaseThread
 from raylite.actors.stream import Connection, Payload, to_failure
+from raylite.actors.wal_room import WalRoom
 from raylite.policies import limits
 from raylite.policies.bookmark import Bookmark
-from raylite.policies.errors import NotPrimary, Overloaded, StorageFull
+from raylite.policies.errors import NotAllowed, NotPrimary, Overloaded, StorageFull
 from raylite.policies.query import Answer, Failure, Query
 from raylite.policies.quorum import Members, majority
-from raylite.policies.status import ActorStatus, CopyCheck
+from raylite.policies.status import ActorStatus, CopyCheck, TimeSpan
 from raylite.policies.system import Settings, primary_name
 
 
@@ -50,18 +54,13 @@ class Primary(Service):
         super().__init__(self._actor_name(), config.region, settings, around)
         self._thread = DatabaseThread(config.database)
         self._directory: Directory | None = None
-        self._relay: Relay | None = None
+        self.relay: Relay | None = None
         self._writer: EntryWriter | None = None
         self._file: PrimaryFile | None = None
-        self._wal_bytes = 0
-        self._checkpointing = False
+        self.archiving: Archiving | None = None
+        self._room: WalRoom | None = None
         self._full: StorageFull | None = None
-        self._made: deque[Sequence[Made]] = deque()
-        self._handing_on = False
-        self._flow = threading.Event()
-        self._flow.set()
-        self._room = asyncio.Event()
-        self._room.set()
+        self._hand_over = HandOver(self._commit)
         self.hold(self._start())
 
     def _actor_name(self) -> str:
@@ -76,11 +75,15 @@ class Primary(Service):
         match payload:
             case Query():
                 return self._query(payload)
-            case m.Follow() if connection is not None and self._relay is not None:
-                self._relay.follow(connection, payload)
+            case m.Follow() if (
+                connection is not None
+                and self.relay is not None
+                and payload.database == self.config.database_id
+            ):
+                self.relay.follow(connection, payload)
                 return None
             case _:
-                raise NotPrimary(self.config.database, self._relay.core.epoch if self._relay else 0)
+                raise NotPrimary(self.config.database, self.relay.core.epoch if self.relay else 0)
 
     async def check(self) -> CopyCheck:
         """This copy, read whole on the database's thread; raises `NotPrimary` before it is open."""
@@ -90,7 +93,7 @@ class Primary(Service):
 
     async def status(self) -> ActorStatus:
         """How this primary is."""
-        reign = self._relay.core if self._relay else None
+        reign = self.relay.core if self.relay else None
         leader = reign.leader if reign else None
         members = reign.members.current if reign else self.config.members.current
         return ActorStatus(
@@ -102,14 +105,15 @@ class Primary(Service):
             reign.epoch if reign else 0,
             str(leader.confirmed) if leader else "",
             None,
-            self._wal_bytes,
+            self._room.bytes if self._room else 0,
             answering=leader.answering(boottime()) if leader else 0,
             needed=majority(len(members)),
             problems=self._problems(),
+            cold=self.archiving.state().held if self.archiving else "",
         )
 
     def _problems(self) -> tuple[str, ...]:
-        leader = self._relay.core.leader if self._relay else None
+        leader = self.relay.core.leader if self.relay else None
         if leader is None:
             return ("no quorum of its followers has promised yet",)
         now = boottime()
@@ -120,25 +124,63 @@ class Primary(Service):
         found = [f"{one.follower} does not answer" for one in silent]
         found += [f"{one.follower} holds this database no more" for one in lost]
         found += [f"{one} has no room left on its disk" for one in leader.low]
-        return (*found, *([str(self._full)] if self._full else ()))
+        cold = self.archiving.state().problem if self.archiving else ""
+        full = str(self._room.full or "") if self._room else str(self._full or "")
+        return (*found, *(one for one in (full, cold) if one))
 
     async def _query(self, query: Query) -> Answer | Failure:
         """The answer once all that it may have seen is confirmed; errors wait likewise."""
-        relay, file = self._relay, self._file
+        relay, file, room = self.relay, self._file, self._room
         if file is None and self._full is not None:
             raise self._full
-        if relay is None or file is None or query.database != self.config.database_id:
+        if relay is None or file is None or room is None or query.database != self.config.database_id:
             raise NotPrimary(self.config.database, relay.core.epoch if relay else 0)
         deadline = boottime() + min(query.seconds, limits.LONGEST_QUERY_SECONDS)
-        relay.core.admit(Bookmark.parse(query.bookmark) if query.bookmark else None, boottime())
+        named = query.at or query.bookmark
+        relay.core.admit(Bookmark.parse(named) if named else None, boottime())
         try:
-            await self._wait_for_room(deadline)
-            refusal = relay.core.refusal_of_writes(boottime())
+            if query.at:
+                return self._answer(await self._read_past(query), Bookmark.parse(query.at))
+            await room.wait(deadline)
+            refusal = relay.core.refusal_of_writes(boottime()) or self._refusal_of_archiving()
             ran = await self._thread.run(partial(file.run, query, deadline - boottime(), refusal))
-            self._wal_bytes = ran.wal_bytes
-            return self._answer(ran, await self._gate(relay, ran, deadline))
+            room.bytes = ran.wal_bytes
+            return self._answer(ran.execution, await self._gate(relay, ran, deadline))
         finally:
             relay.core.dismissed()
+
+    async def _read_past(self, query: Query) -> Execution:
+        return await self._archive().read(query, Bookmark.parse(query.at))
+
+    async def moment(self, time_us: int) -> str:
+        """The bookmark of the newest entry that is not later than this, microseconds since 1970.
+
+        Raises `ParameterError` if all that is kept is later, `Unreachable` if cold storage is.
+        """
+        archiving = await self._up_to_date()
+        return str((await archiving.find(time_us)).bookmark)
+
+    async def span(self) -> TimeSpan:
+        """How far back this database can be read and restored."""
+        found = await (await self._up_to_date()).span()
+        oldest, newest = found.oldest, found.newest
+        return TimeSpan(str(oldest.bookmark), oldest.time_us, str(newest.bookmark), newest.time_us)
+
+    async def _up_to_date(self) -> Archiving:
+        """Cold storage, with all that is confirmed by now."""
+        archiving = self._archive()
+        confirmed = self.relay.core.confirmed if self.relay else None
+        if confirmed is None:
+            raise NotPrimary(self.config.database, 0)
+        await archiving.flush(confirmed)
+        return archiving
+
+    def _archive(self) -> Archiving:
+        if self.archiving is None:
+            if not self.settings.cold:
+                raise NotAllowed("Going back in time without cold storage", "Start the system with `--cold`.")
+            raise NotPrimary(self.config.database, 0)
+        return self.archiving
 
     async def _gate(self, relay: Relay, ran: Ran, deadline: float) -> Bookmark:
         """Waits until all that this query may have seen is confirmed; returns its bookmark."""
@@ -146,8 +188,10 @@ class Primary(Service):
         relay.finished(core.Waiting(token, ran.mark, ran.committed, deadline, boottime()))
         return await token
 
-    def _answer(self, ran: Ran, mark: Bookmark) -> Answer | Failure:
-        execution = ran.execution
+    def _refusal_of_archiving(self) -> Overloaded | None:
+        return self.archiving.refusal() if self.archiving else None
+
+    def _answer(self, execution: Execution, mark: Bookmark) -> Answer | Failure:
         if execution.error is not None:
             return to_failure(execution.error, str(mark))
         return Answer(execution.results, str(mark), self.name, self.region, True, execution.wrote)
@@ -163,7 +207,7 @@ class Primary(Service):
         reign = core.PrimaryCore(
             config.database_id, config.database, members, self._directory.id, jitter=random.random()
         )
-        self._relay = Relay(self, self, reign)
+        self.relay = Relay(self, self, reign)
 
     async def _first_members(self) -> Members:
         return self.config.members
@@ -179,23 +223,29 @@ class Primary(Service):
 
     async def _open(self, place: Bookmark) -> None:
         assert self._directory is not None, "the directory is claimed first"
-        assert self._relay is not None, "the relay asks for the replay"
+        assert self.relay is not None, "the relay asks for the replay"
         assert self._writer is not None, "the first entry is made first"
-        hand_on = self._from_thread(asyncio.get_running_loop())
         while self._file is None:
             try:
-                generation = await bring_up(self._relay.read, self._directory, self.config.database_id, place)
-                self._file = await self._thread.run(partial(PrimaryFile, generation, self._writer, hand_on))
+                generation = await bring_up(self.relay.read, self._directory, self.config.database_id, place)
+                self._file = await self._thread.run(
+                    partial(PrimaryFile, generation, self._writer, self._hand_over.put)
+                )
             except StorageFull as error:
-                await self._wait_for_space(error)
+                self._full = error
+                await asyncio.sleep(limits.FULL_RETRY_SECONDS)
         self._full = None
-        self._relay.replayed()
+        self._room = WalRoom(self.config.database, self._file, self._thread, self._leader, self.hold)
+        self.relay.replayed()
+        self._begin_archiving(self.relay, self._directory)
         await self.on_open()
 
-    async def _wait_for_space(self, error: StorageFull) -> None:
-        """The disk of this copy is full: say so, and try again in a while."""
-        self._full = error
-        await asyncio.sleep(limits.FULL_RETRY_SECONDS)
+    def _begin_archiving(self, relay: Relay, directory: Directory) -> None:
+        settings, database_id = self.settings, self.config.database_id
+        if settings.cold:
+            source = ConfirmedLog(relay)
+            self.archiving = Archiving(settings.cold, settings.system_id, database_id, source, directory.path)
+            self.hold(self.archiving.run())
 
     async def on_open(self) -> None:
         """Called once queries can run."""
@@ -210,9 +260,11 @@ class Primary(Service):
 
     def confirmed(self, place: Bookmark) -> None:
         """Everything up to this entry is confirmed: a moment to checkpoint, if nothing else waits."""
-        if self._relay is not None:
-            self._regulate(self._relay)
-        self._consider_checkpoint()
+        self._regulate()
+        if self.archiving is not None:
+            self.archiving.confirmed()
+        if self._room is not None:
+            self._room.consider()
 
     def fenced(self, epoch: int) -> None:
         """Another primary reigns: this process goes, and does not come back by itself."""
@@ -220,9 +272,9 @@ class Primary(Service):
 
     async def stop(self) -> None:
         """Ends the reign, gives the lease up, closes the copy."""
-        if self._relay is not None:
-            self._relay.stop()
-            await self._relay.release()
+        if self.relay is not None:
+            self.relay.stop()
+            await self.relay.release()
         await super().stop()
         if self._file is not None:
             await self._thread.run(self._file.close)
@@ -230,71 +282,16 @@ class Primary(Service):
         if self._directory is not None:
             self._directory.release()
 
-    def _from_thread(self, loop: asyncio.AbstractEventLoop) -> Callable[[Sequence[Made]], None]:
-        """Takes pieces on the database's thread to the loop, no faster than they are confirmed.
-
-        What is made before the loop gets to it goes along: under load one message carries many entries.
-        """
-
-        def hand_on(made: Sequence[Made]) -> None:
-            self._made.append(made)
-            if not self._handing_on:
-                self._handing_on = True
-                loop.call_soon_threadsafe(self._take_made)
-            self._flow.wait(limits.CONFIRM_SECONDS)
-
-        return hand_on
-
-    def _take_made(self) -> None:
-        # First the flag: what is made from here on calls again, at worst for nothing.
-        self._handing_on = False
-        made: list[Made] = []
-        while self._made:
-            made += self._made.popleft()
-        self._commit(made)
-
     def _commit(self, made: Sequence[Made]) -> None:
-        if self._relay is not None:
-            self._relay.committed(made)
-            self._regulate(self._relay)
+        if self.relay is not None:
+            self.relay.committed(made)
+            if self.archiving is not None:
+                self.archiving.made(sum(one.piece.size for one in made))
+            self._regulate()
 
-    def _regulate(self, relay: Relay) -> None:
-        """A script or a large transaction makes entries faster than followers sync: then its thread waits."""
-        leader = relay.core.leader
-        if leader is not None and leader.unconfirmed > limits.UNCONFIRMED_ENTRIES:
-            self._flow.clear()
-        else:
-            self._flow.set()
+    def _regulate(self) -> None:
+        leader = self._leader()
+        self._hand_over.regulate(leader.unconfirmed if leader else 0)
 
-    # The WAL's size
-
-    async def _wait_for_room(self, deadline: float) -> None:
-        """Above its bound the WAL is checkpointed to its end before anything more is written."""
-        if self._wal_bytes >= limits.WAL_PAUSE_BYTES:
-            self._room.clear()
-            self._consider_checkpoint()
-        try:
-            await asyncio.wait_for(self._room.wait(), max(0.0, deadline - boottime()))
-        except TimeoutError:
-            what = f"{self.config.database}: bytes in the WAL that are not confirmed"
-            raise self._full or Overloaded(what, limits.WAL_PAUSE_BYTES) from None
-
-    def _consider_checkpoint(self) -> None:
-        leader = self._relay.core.leader if self._relay else None
-        due = self._wal_bytes >= limits.WAL_CHECKPOINT_BYTES and not self._checkpointing
-        if due and leader is not None and leader.unconfirmed == 0 and self._file is not None:
-            self._checkpointing = True
-            self.hold(self._checkpoint(self._file, leader.confirmed))
-
-    async def _checkpoint(self, file: PrimaryFile, place: Bookmark) -> None:
-        """Without room for it the WAL grows on; above its bound no more is written, and this is tried again."""
-        try:
-            self._wal_bytes = await self._thread.run(partial(file.checkpoint, place))
-            self._full = None
-        except StorageFull as error:
-            await self._wait_for_space(error)
-        self._checkpointing = False
-        if self._full is not None:
-            self._consider_checkpoint()
-        if self._wal_bytes < limits.WAL_PAUSE_BYTES:
-            self._room.set()
+    def _leader(self) -> Leader | None:
+        return self.relay.core.leader if self.relay else None

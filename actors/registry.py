@@ -76,9 +76,9 @@ class Registry(Primary):
         try:
             await asyncio.wait_for(self._ready.wait(), limits.QUERY_SECONDS)
         except TimeoutError:
-            phase = self._relay.core.phase.name if self._relay else "claiming its directory"
+            phase = self.relay.core.phase.name if self.relay else "claiming its directory"
             raise Unreachable(REGISTRY, f"its database is not open yet ({phase})") from None
-        return self._relay.core.epoch if self._relay else 0
+        return self.relay.core.epoch if self.relay else 0
 
     async def _look_around(self) -> None:
         """Sees to the followers, also while this waits for a quorum of its own; once it is open, to all others."""

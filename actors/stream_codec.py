@@ -163,10 +163,11 @@ class _Query(msgspec.Struct, frozen=True, array_like=True, tag="Query"):
     bookmark: str
     seconds: float
     primary: bool = False
+    at: str = ""
 
     def value(self) -> Query:
         statements = tuple(Statement(one.sql, _row(one.params)) for one in self.statements)
-        return Query(self.database, self.mode, statements, self.bookmark, self.seconds, self.primary)
+        return Query(self.database, self.mode, statements, self.bookmark, self.seconds, self.primary, self.at)
 
 
 class _Rows(msgspec.Struct, frozen=True, array_like=True):

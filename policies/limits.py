@@ -122,6 +122,12 @@ COLD_CLOCK_SECONDS = 3600.0
 """The store's clock and ours may differ by this much; beyond it nothing is deleted."""
 COLD_LEFTOVER_SECONDS = 3600.0
 """A file in the making that is older belongs to nobody any more."""
+COLD_FLUSH_SECONDS = 60.0
+"""Whoever wants everything to be in cold storage first waits no longer."""
+COLD_KEEP_SECONDS = 60.0
+"""How often it is looked at most whether a snapshot is due,"""
+COLD_SWEEP_SECONDS = 3600.0
+"""and whether something is too old."""
 COLD_CACHE_BYTES = 10 << 30
 """Databases as they once were, kept on a node's disk."""
 

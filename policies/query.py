@@ -28,7 +28,8 @@ class Query(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """One query of one session.
 
     bookmark: text of the newest bookmark that the session has seen, or "" for none; seconds: how long the caller
-    waits from now on; primary: answer from the primary only.
+    waits from now on; primary: answer from the primary only; at: text of the bookmark whose state is to be read, ""
+    for the current one.
     """
 
     database: str
@@ -37,6 +38,7 @@ class Query(msgspec.Struct, frozen=True, array_like=True, tag=True):
     bookmark: str
     seconds: float
     primary: bool = False
+    at: str = ""
 
 
 class StatementMeta(msgspec.Struct, frozen=True, array_like=True):

@@ -9,7 +9,8 @@ class ActorStatus(msgspec.Struct, frozen=True):
     """One actor. bookmark: text of the newest entry that is confirmed as far as it knows, "" if there is none.
 
     lag_ms: from the primary's confirmation of the newest entry to its being shown here (a replica), else None;
-    answering, needed: followers that answer a primary, and how many it needs; problems: in words, none if all is well.
+    answering, needed: followers that answer a primary, and how many it needs; cold: text of the newest entry that cold
+    storage holds, "" if that is not known; problems: in words, none if all is well.
     """
 
     actor: str
@@ -25,6 +26,7 @@ class ActorStatus(msgspec.Struct, frozen=True):
     answering: int = 0
     needed: int = 0
     problems: tuple[str, ...] = ()
+    cold: str = ""
 
 
 class Overview(msgspec.Struct, frozen=True):
@@ -51,3 +53,12 @@ class CopyCheck(msgspec.Struct, frozen=True):
     pages: int
     digest: str
     problems: tuple[str, ...]
+
+
+class TimeSpan(msgspec.Struct, frozen=True):
+    """How far back a database can be read: texts of bookmarks, and their entries' times, microseconds since 1970."""
+
+    oldest: str
+    oldest_us: int
+    newest: str
+    newest_us: int

@@ -41,7 +41,8 @@ class Settings(msgspec.Struct, frozen=True):
 
     data_dir: absolute, the same on every node but those that say otherwise (`RAYLITE_DATA`); regions: the places of
     its own regions; wan: whether messages between regions are delayed by realistic round trips; key: of the stream's
-    HMAC; virtual: names of regions that share one node; empty: the nodes' labels are the regions.
+    HMAC; virtual: names of regions that share one node; empty: the nodes' labels are the regions; cold: where cold
+    storage is, a folder or a URL, "" if there is none.
     """
 
     system_id: str
@@ -50,6 +51,7 @@ class Settings(msgspec.Struct, frozen=True):
     regions: Regions
     wan: bool = False
     virtual: tuple[str, ...] = ()
+    cold: str = ""
 
 
 class RegistryPlan(msgspec.Struct, frozen=True):

@@ -44,13 +44,16 @@ def init(
     data_dir: str | os.PathLike[str] | None = None,
     regions: Given | None = None,
     wan: bool = False,
+    cold: str = "",
 ) -> None:
     """Joins a running system, or starts one; does nothing if this process is in one already.
 
     address: a Ray cluster's, else in turn: Ray as this process has initialised it, `RAY_ADDRESS`, the cluster
     recorded in `data_dir` if it lives, a Ray node in this process. regions: names, or names with (latitude,
-    longitude), that an embedded node shall have; wan: delay messages between them by realistic round trips.
-    Raises `Unreachable` or `Unauthorized`, and `InvalidName` for regions.
+    longitude), that an embedded node shall have; wan: delay messages between them by realistic round trips; cold: a
+    folder that all nodes see or a URL (`s3://`, `gs://`, `az://`) for cold storage, "off" for none; the same as before
+    unless given, at first a folder in `data_dir`. These say how a system is started, not what one joins.
+    Raises `Unreachable` or `Unauthorized`, `InvalidName` for regions, `ParameterError` for cold storage.
     """
     with _process.lock:
         if _process.settings is not None:
@@ -60,7 +63,9 @@ def init(
         embedded = _enter_ray(address, path)
         try:
             virtual = names if embedded or regions is not None else ()
-            _process.settings = cluster.running_settings() or _start(path, virtual, places, wan=wan)
+            _process.settings = cluster.running_settings() or _start(
+                path, virtual, places, wan=wan, cold=cold
+            )
         except BaseException:
             shutdown()
             raise
@@ -200,10 +205,10 @@ def _enter_ray(address: str | None, path: Path) -> bool:
     return True
 
 
-def _start(path: Path, virtual: tuple[str, ...], places: Regions, *, wan: bool) -> Settings:
+def _start(path: Path, virtual: tuple[str, ...], places: Regions, *, wan: bool, cold: str) -> Settings:
     directory = _process.owned or DataDirectory(path)
     path.mkdir(parents=True, exist_ok=True)
-    settings = cluster.start_system(directory, virtual, places, wan=wan)
+    settings = cluster.start_system(directory, virtual, places, wan=wan, cold=cold)
     if _process.owned is not None:
         address = joining.address()
         cluster.write_cluster_file(path, cluster.ClusterFile(address, joining.cluster_token(), ()))

@@ -40,16 +40,16 @@ class Asker(Protocol):
 
 
 class PrimaryAsker:
-    """Asks the primary, any number of queries at once."""
+    """Asks the primary, any number of queries at once. at: text of the bookmark whose state is read, "" for now."""
 
-    def __init__(self, router: Router, database_id: str, seconds: float) -> None:
-        self._router, self.database_id, self._seconds = router, database_id, seconds
+    def __init__(self, router: Router, database_id: str, seconds: float, at: str = "") -> None:
+        self._router, self.database_id, self._seconds, self._at = router, database_id, seconds, at
 
     async def ask(self, mode: Mode, statements: tuple[Statement, ...], seconds: float | None) -> Asked:
         """The answer; raises the query's error. Cancelled, a write may still take effect."""
         given = seconds_of(seconds, self._seconds)
         query = PRIMARY_ONLY.stamp(Query(self.database_id, mode, statements, "", given))
-        return _asked(await self._router.ask(query))
+        return _asked(await self._router.ask(msgspec.structs.replace(query, at=self._at)))
 
 
 class SessionAsker:

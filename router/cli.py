@@ -48,11 +48,14 @@ def main() -> None:
     "--regions", default="", help="Regions to simulate on this node, with commas between (enam,weur,apac)."
 )
 @click.option("--wan", is_flag=True, help="Delay messages between regions by realistic round trips.")
+@click.option(
+    "--cold", default="", help="Cold storage: a folder, an s3://, gs:// or az:// URL, or off (DATA/cold)."
+)
 @data_option
 @json_option
-def up(regions: str, wan: bool, data_dir: Path | None, as_json: bool) -> None:
+def up(regions: str, wan: bool, cold: str, data_dir: Path | None, as_json: bool) -> None:
     """Start raylite here, or add it to the Ray cluster that RAY_ADDRESS names."""
-    output.show(cli_cluster.up(data_dir, regions, wan=wan), as_json=as_json)
+    output.show(cli_cluster.up(data_dir, regions, cold, wan=wan), as_json=as_json)
 
 
 @main.command()
@@ -129,6 +132,7 @@ def delete(name: str, yes: bool, data_dir: Path | None, as_json: bool) -> None:
     default=None,
     help="first-unconstrained, first-primary, or a bookmark; prints the bookmark to hand on.",
 )
+@click.option("--at", "moment", default=None, help="Read the state at a bookmark or a time.")
 @click.option("--region", default=None, help="Region to call from.")
 @click.option("--create/--no-create", "create_it", default=True, help="Create the database if there is none.")
 @data_option
@@ -138,6 +142,7 @@ def execute(
     sql: str | None,
     path: Path | None,
     constraint: str | None,
+    moment: str | None,
     region: str | None,
     create_it: bool,
     data_dir: Path | None,
@@ -146,10 +151,31 @@ def execute(
     """Run SQL on a database, which is created if it does not exist."""
     if (sql is None) == (path is None):
         raise click.UsageError("give either --command or --file")
+    if constraint is not None and moment is not None:
+        raise click.UsageError("give either --session or --at: a past state has no session")
     text = sql if sql is not None else _read(path)
     with CliSession.joined(data_dir) as session:
-        found = session.execute(name, text, constraint, region, create=create_it)
+        if moment is not None:
+            found = session.read_past(name, text, moment, region)
+        else:
+            found = session.execute(name, text, constraint, region, create=create_it)
         output.executed(found, as_json=as_json)
+
+
+@main.group(name="time-travel")
+def time_travel() -> None:
+    """Find the states that cold storage keeps of a database."""
+
+
+@time_travel.command(name="info")
+@click.argument("name")
+@click.option("--timestamp", default=None, help="A time, as 2026-01-31T12:00:00Z or seconds since 1970.")
+@data_option
+@json_option
+def time_travel_info(name: str, timestamp: str | None, data_dir: Path | None, as_json: bool) -> None:
+    """Show the bookmark of now, or of a time, and how far back states are kept."""
+    with CliSession.joined(data_dir) as session:
+        output.show(session.time_travel_info(name, timestamp), as_json=as_json)
 
 
 @main.command()

@@ -14,7 +14,7 @@ from raylite.router import local_cluster
 from raylite.router.progress import steps
 
 
-def up(data_dir: Path | None, regions: str, *, wan: bool) -> dict[str, object]:
+def up(data_dir: Path | None, regions: str, cold: str, *, wan: bool) -> dict[str, object]:
     """Starts a cluster for a data directory, or says that it runs; within RAY_ADDRESS only adds raylite's actors."""
     path = cluster.data_directory(data_dir)
     path.mkdir(parents=True, exist_ok=True)
@@ -28,7 +28,8 @@ def up(data_dir: Path | None, regions: str, *, wan: bool) -> dict[str, object]:
         found = local_cluster.start_head(path) if existing is None else cluster.ClusterFile(existing, "", ())
         try:
             step("followers, registry, routing")
-            address = _start(found, path, names if existing is None or regions else (), places, wan=wan)
+            virtual = names if existing is None or regions else ()
+            address = _start(found, path, virtual, places, cold, wan=wan)
         except BaseException:
             local_cluster.stop_head(found)
             raise
@@ -51,7 +52,7 @@ def down(data_dir: Path | None) -> dict[str, object]:
 
 
 def _start(
-    found: cluster.ClusterFile, path: Path, virtual: tuple[str, ...], places: Regions, *, wan: bool
+    found: cluster.ClusterFile, path: Path, virtual: tuple[str, ...], places: Regions, cold: str, *, wan: bool
 ) -> str:
     """Starts raylite's actors in a cluster, unless they live there already; records how to join it.
 
@@ -62,7 +63,7 @@ def _start(
     try:
         cluster.join(found)
         if cluster.running_settings() is None:
-            cluster.start_system(directory, virtual, places, wan=wan)
+            cluster.start_system(directory, virtual, places, wan=wan, cold=cold)
         address = joining.address()
         cluster.write_cluster_file(path, msgspec.structs.replace(found, address=address))
     finally:

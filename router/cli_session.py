@@ -15,6 +15,7 @@ from raylite.policies.status import ActorStatus
 from raylite.policies.system import REGISTRY
 from raylite.router import api
 from raylite.router.client import DatabaseInfo
+from raylite.router.moments import as_text
 from raylite.router.progress import steps
 from raylite.router.result import Result
 from raylite.router.runtime import statuses_of
@@ -82,6 +83,20 @@ class CliSession:
             return Executed([session.prepare(sql).all()], session.bookmark)
         with steps(f"Running SQL on {name}"):
             return Executed(database.exec(sql))
+
+    def read_past(self, name: str, sql: str, moment: str, region: str | None) -> Executed:
+        """Runs one statement on the database as it was."""
+        with steps(f"Reading {name} as it was"):
+            past = api.connect(name, region=region).at(moment)
+            return Executed([past.prepare(sql).all()], past.bookmark)
+
+    def time_travel_info(self, name: str, timestamp: str | None) -> dict[str, object]:
+        """The bookmark of now or of a time, and the oldest state that is kept."""
+        database = api.connect(name)
+        with steps(f"Asking cold storage about {name}"):
+            span = database.span()
+            bookmark = span.newest if timestamp is None else database.at(timestamp).bookmark
+        return {"bookmark": bookmark, "oldest": span.oldest, "oldest_time": as_text(span.oldest_us)}
 
     async def _system(self) -> SystemStatus:
         overview = await handles.call(REGISTRY, "overview", seconds=limits.START_SECONDS)

@@ -8,8 +8,8 @@ nothing was applied. A cancelled write may have taken effect, as after `OutcomeU
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
-from typing import overload
+from collections.abc import Iterable
+from typing import Protocol, overload
 
 import msgspec
 
@@ -18,13 +18,14 @@ from raylite.policies.errors import LimitExceeded, ParameterError
 from raylite.policies.query import Mode, Value
 from raylite.policies.query import Statement as Text
 from raylite.policies.session import FIRST_UNCONSTRAINED, begin
-from raylite.policies.status import ActorStatus
+from raylite.policies.status import ActorStatus, TimeSpan
 from raylite.router.asking import Asked, Asker, PrimaryAsker, SessionAsker
+from raylite.router.moments import Moment, bookmark_in, time_us
 from raylite.router.parameters import Bindable, checked, values
 from raylite.router.result import Result, Row, as_lists, first_of, results_of
 from raylite.router.router import Router
 
-__all__ = ["AsyncDatabase", "AsyncSession", "AsyncStatement", "Bindable", "DatabaseInfo"]
+__all__ = ["AsyncDatabase", "AsyncPast", "AsyncSession", "AsyncStatement", "Bindable", "DatabaseInfo"]
 
 
 class DatabaseInfo(msgspec.Struct, frozen=True):
@@ -134,6 +135,39 @@ class AsyncSession:
         return await _batch(self._asker, statements, timeout)
 
 
+class AsyncPast:
+    """A database as it was at one entry, which `bookmark` names: statements and batches that only read."""
+
+    def __init__(self, asker: PrimaryAsker, bookmark: str) -> None:
+        self._asker, self.bookmark = asker, bookmark
+
+    def prepare(self, sql: str) -> AsyncStatement:
+        """A statement that sees that state, whenever it runs; raises `NotAllowed` when it runs if it would write."""
+        return AsyncStatement(self._asker, checked(Mode.RUN, sql))
+
+    async def batch(
+        self, statements: Iterable[AsyncStatement], *, timeout: float | None = None
+    ) -> list[Result]:
+        """Runs the statements in order. One result each."""
+        return await _batch(self._asker, statements, timeout)
+
+
+class Desk(Protocol):
+    """Who knows about a database what its queries do not tell."""
+
+    async def describe(self) -> DatabaseInfo:
+        """Where it is, and how its actors are."""
+        ...
+
+    async def moment(self, time_us: int) -> str:
+        """The bookmark of the newest entry that is not later."""
+        ...
+
+    async def span(self) -> TimeSpan:
+        """How far back it can be read."""
+        ...
+
+
 class AsyncDatabase:
     """One database, asked from one region. Without a session every query goes to the primary, in no order.
 
@@ -144,11 +178,11 @@ class AsyncDatabase:
         self,
         router: Router,
         database_id: str,
-        describe: Callable[[], Awaitable[DatabaseInfo]],
+        desk: Desk,
         seconds: float = limits.QUERY_SECONDS,
     ) -> None:
         self.name, self.region, self.seconds = router.name, router.region, seconds
-        self._router, self._describe = router, describe
+        self._router, self._desk = router, desk
         self._asker = PrimaryAsker(router, database_id, seconds)
 
     def __repr__(self) -> str:
@@ -181,9 +215,23 @@ class AsyncDatabase:
         state = begin(constraint or FIRST_UNCONSTRAINED)
         return AsyncSession(SessionAsker(self._router, self._asker.database_id, self.seconds, state))
 
+    async def at(self, moment: Moment) -> AsyncPast:
+        """The database as it was: at a bookmark, or at the newest entry that is not later than a time.
+
+        Raises `BookmarkError` or `ParameterError` if cold storage keeps no such state, `Unreachable` if it is away.
+        """
+        bookmark = bookmark_in(moment) or await self._desk.moment(time_us(moment))
+        return AsyncPast(
+            PrimaryAsker(self._router, self._asker.database_id, self.seconds, bookmark), bookmark
+        )
+
+    async def span(self) -> TimeSpan:
+        """How far back `at` goes."""
+        return await self._desk.span()
+
     async def info(self) -> DatabaseInfo:
         """Where the database is, and how its actors are."""
-        return await self._describe()
+        return await self._desk.describe()
 
 
 async def _batch(asker: Asker, statements: Iterable[AsyncStatement], seconds: float | None) -> list[Result]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping, Sequence
-from typing import cast
+from typing import Any, cast
 
 import cloudpickle
 
@@ -19,7 +19,7 @@ from raylite.policies.errors import DatabaseNotFound, Error, NoReply, Unreachabl
 from raylite.policies.freshness import Health
 from raylite.policies.query import Answer, Failure, Query
 from raylite.policies.routing import Candidate, Nearest, RoutingPolicy
-from raylite.policies.status import ActorStatus
+from raylite.policies.status import ActorStatus, TimeSpan
 from raylite.policies.system import REGISTRY, ROUTING, Settings
 from raylite.router.client import AsyncDatabase, DatabaseInfo
 from raylite.router.router import Route, Router
@@ -130,7 +130,7 @@ class Runtime:
         """The database of this entry as seen from a region."""
         caller = self.caller(region)
         router = Router(entry.name, region, caller, caller)
-        return AsyncDatabase(router, entry.database_id, lambda: self._describe(entry.name))
+        return AsyncDatabase(router, entry.database_id, _Desk(self, entry.name))
 
     def caller(self, region: str) -> Caller:
         """Connections from a region."""
@@ -181,17 +181,32 @@ class Runtime:
             except Error:
                 await asyncio.sleep(limits.RETRY_SECONDS)
 
-    async def _describe(self, name: str) -> DatabaseInfo:
-        entry = await self.entry(name)
+
+class _Desk:
+    """See `Desk`: what the actors of one database say."""
+
+    def __init__(self, runtime: Runtime, name: str) -> None:
+        self._runtime, self._name = runtime, name
+
+    async def describe(self) -> DatabaseInfo:
+        entry = await self._runtime.entry(self._name)
         actors = (entry.primary, *entry.replicas)
         statuses = await statuses_of([one.actor for one in actors])
-        return DatabaseInfo(
-            name,
-            entry.database_id,
-            entry.primary.region,
-            tuple(one.region for one in entry.replicas),
-            statuses,
-        )
+        regions = tuple(one.region for one in entry.replicas)
+        return DatabaseInfo(self._name, entry.database_id, entry.primary.region, regions, statuses)
+
+    async def moment(self, time_us: int) -> str:
+        found: str = await self._ask_primary("moment", time_us)
+        return found
+
+    async def span(self) -> TimeSpan:
+        found: TimeSpan = await self._ask_primary("span")
+        return found
+
+    async def _ask_primary(self, method: str, *arguments: object) -> Any:
+        entry = await self._runtime.entry(self._name)
+        seconds = limits.COLD_FLUSH_SECONDS + limits.CALL_SECONDS
+        return await handles.call(entry.primary.actor, method, *arguments, seconds=seconds)
 
 
 async def statuses_of(actors: Sequence[str]) -> tuple[ActorStatus, ...]:

@@ -19,7 +19,9 @@ from raylite.policies import limits
 from raylite.policies.errors import OutcomeUnknown
 from raylite.policies.query import Value
 from raylite.policies.session import FIRST_UNCONSTRAINED
-from raylite.router.client import AsyncDatabase, AsyncSession, AsyncStatement, DatabaseInfo
+from raylite.policies.status import TimeSpan
+from raylite.router.client import AsyncDatabase, AsyncPast, AsyncSession, AsyncStatement, DatabaseInfo
+from raylite.router.moments import Moment
 from raylite.router.parameters import Bindable, seconds_of
 from raylite.router.result import Result, Row
 
@@ -214,6 +216,24 @@ class Session(_Waiting):
         return self._wait(lambda seconds: self._inner.batch(inner, timeout=seconds), timeout)
 
 
+class Past(_Waiting):
+    """A database as it was at one entry, which `bookmark` names: statements and batches that only read."""
+
+    def __init__(self, inner: AsyncPast, seconds: float) -> None:
+        super().__init__(seconds)
+        self._inner = inner
+        self.bookmark = inner.bookmark
+
+    def prepare(self, sql: str) -> Statement:
+        """A statement that sees that state, whenever it runs; raises `NotAllowed` when it runs if it would write."""
+        return Statement(self._inner.prepare(sql), self._seconds)
+
+    def batch(self, statements: Iterable[Statement], *, timeout: float | None = None) -> list[Result]:
+        """Runs the statements in order. One result each."""
+        inner = [one.inner for one in statements]
+        return self._wait(lambda seconds: self._inner.batch(inner, timeout=seconds), timeout)
+
+
 class Database(_Waiting):
     """One database, asked from one region. Without a session every query goes to the primary, in no order.
 
@@ -251,6 +271,18 @@ class Database(_Waiting):
         that the first query must see, from another session's `bookmark`; raises `BookmarkError` for anything else.
         """
         return Session(self._inner.with_session(constraint), self._seconds)
+
+    def at(self, moment: Moment) -> Past:
+        """The database as it was: at a bookmark, or at the newest entry that is not later than a time.
+
+        Raises `BookmarkError` or `ParameterError` if cold storage keeps no such state, `Unreachable` if it is away.
+        """
+        inner = background.run(self._inner.at(moment), limits.COLD_FLUSH_SECONDS + limits.START_SECONDS)
+        return Past(inner, self._seconds)
+
+    def span(self) -> TimeSpan:
+        """How far back `at` goes."""
+        return background.run(self._inner.span(), limits.COLD_FLUSH_SECONDS + limits.START_SECONDS)
 
     def info(self) -> DatabaseInfo:
         """Where the database is, and how its actors are."""

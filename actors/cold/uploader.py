@@ -66,8 +66,10 @@ class Uploader:
 
     def confirmed(self, size: int) -> None:
         """More is confirmed, `size` bytes of pieces. Costs next to nothing."""
+        before = self.core.next_at()
         self.core.confirmed(size, self._ground.now())
-        self._wake.set()
+        if self.core.next_at() != before:
+            self._wake.set()
 
     def state(self) -> UploadState:
         """How uploads stand."""

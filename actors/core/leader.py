@@ -261,6 +261,10 @@ class Leader:
             peer.member for peer in self.peers.values() if peer.member is not None and peer.acked >= first
         ]
 
+    def has_confirmed(self, place: Bookmark) -> bool:
+        """Whether this place, read from one of the `agreeing`, is confirmed, or within an entry that is."""
+        return place.sequence <= self.confirmed.sequence and self._is_own(place)
+
     @property
     def unconfirmed(self) -> int:
         """How many pieces wait for confirmation."""

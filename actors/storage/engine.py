@@ -16,6 +16,7 @@ import contextlib
 import os
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
+from pathlib import Path
 from typing import Final, Self
 
 import apsw
@@ -64,9 +65,17 @@ class Engine:
     Invariant: between two calls no transaction is open, every setting has its default, and every commit was handed on.
     """
 
-    def __init__(self, path: str, flags: int, on_commit: Callable[[int], None] | None, reader: bool) -> None:
-        """Use `writer` or `reader`."""
-        self._path, self._on_commit, self._reader = path, on_commit, reader
+    def __init__(
+        self,
+        path: str,
+        flags: int,
+        on_commit: Callable[[int], None] | None,
+        *,
+        reader: bool,
+        past: bool = False,
+    ) -> None:
+        """Use `writer`, `reader` or `past`."""
+        self._path, self._on_commit, self._reader, self._past = path, on_commit, reader, past
         self._authorizer = Authorizer()
         self._frames: int | None = None
         self._broken = False
@@ -93,6 +102,15 @@ class Engine:
     def reader(cls, path: str) -> Self:
         """A read-only connection to a database in WAL mode that this process, or another, keeps open and writes."""
         return cls(path, apsw.SQLITE_OPEN_READONLY, None, reader=True)
+
+    @classmethod
+    def past(cls, path: Path) -> Self:
+        """A reader of a whole database file that nobody writes, ever: it needs no WAL, and takes no lock.
+
+        It forwards what is not read-only; what does not compile has no other judge.
+        """
+        flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+        return cls(f"{path.absolute().as_uri()}?immutable=1", flags, None, reader=True, past=True)
 
     def execute(self, query: Query, seconds: float, refusal: Error | None = None) -> Execution:
         """Runs the query within `seconds` and says what it did; each commit was handed on when this returns.
@@ -176,7 +194,7 @@ class Engine:
         self._own.repeatable("PRAGMA wal_autocheckpoint=0")  # removes the hook: before it is set
         connection.set_wal_hook(self._committed)
         mode = self._own.repeatable("PRAGMA journal_mode")
-        if mode != [("wal",)]:
+        if mode != [("wal",)] and not self._past:
             self.close()
             raise Corrupt("the database file", self._path, f"journal mode {mode}, not wal")
         self._page_size = self._own.number("PRAGMA page_size")
@@ -223,7 +241,12 @@ class Engine:
         error, refusal = self._error(caught), self._authorizer.refusal
         self._trace.drop()
         self._clean_up()
-        if self._reader and isinstance(caught, apsw.Error) and isinstance(error, _PRIMARY_JUDGES):
+        if (
+            self._reader
+            and not self._past
+            and isinstance(caught, apsw.Error)
+            and isinstance(error, _PRIMARY_JUDGES)
+        ):
             self._trace.forward = True
         return self._with_kept(refusal or error)
 

@@ -20,10 +20,8 @@ _numbers = count()
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One process runs all tests here, one after the other: first those that start systems of their own."""
+    """There can be one system at a time: first come the tests that start their own, then those that share one."""
     here = [item for item in items if item.path.is_relative_to(Path(__file__).parent)]
-    for item in here:
-        item.add_marker(pytest.mark.xdist_group("cluster"))
     here.sort(key=_shares_the_system)
     items[:] = [item for item in items if item not in here] + here
 

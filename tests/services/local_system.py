@@ -104,10 +104,10 @@ class LocalSystem:
 
     async def query(
         self, actor: str, sql: str, *params: Value, bookmark: str = "", mode: Mode = Mode.RUN,
-        seconds: float = 10.0, more: tuple[str, ...] = (),
+        seconds: float = 10.0, more: tuple[str, ...] = (), at: str = "",
     ) -> Answer:  # fmt: skip
         statements = (Statement(sql, params), *map(Statement, more))
-        query = Query(self.database_id, mode, statements, bookmark, seconds)
+        query = Query(self.database_id, mode, statements, bookmark, seconds, at=at)
         answer = await self._ask(actor, query)
         if isinstance(answer, Failure):
             raise from_failure(answer)

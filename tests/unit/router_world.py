@@ -15,6 +15,7 @@ from raylite.policies.bookmark import origin
 from raylite.policies.errors import Error, NoReply
 from raylite.policies.query import Answer, Failure, Mode, Query, Rows, Statement, StatementMeta, Value
 from raylite.policies.routing import Candidate
+from raylite.policies.status import TimeSpan
 from raylite.router.client import AsyncDatabase, DatabaseInfo
 from raylite.router.ports import Route
 from raylite.router.router import Router
@@ -80,10 +81,18 @@ class World:
         return Router(NAME, "weur", self, self)
 
     def database(self, seconds: float = 30.0) -> AsyncDatabase:
-        async def describe() -> DatabaseInfo:
-            return DatabaseInfo(NAME, DATABASE, "enam", ("weur", "apac"), ())
+        return AsyncDatabase(self.router(), DATABASE, self, seconds)
 
-        return AsyncDatabase(self.router(), DATABASE, describe, seconds)
+    # Desk
+
+    async def describe(self) -> DatabaseInfo:
+        return DatabaseInfo(NAME, DATABASE, "enam", ("weur", "apac"), ())
+
+    async def moment(self, time_us: int) -> str:
+        return mark(time_us // 1_000_000)
+
+    async def span(self) -> TimeSpan:
+        return TimeSpan(mark(1), 1_000_000, mark(9), 9_000_000)
 
     # Transport
 

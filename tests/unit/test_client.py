@@ -215,7 +215,7 @@ def test_a_batch_of_nothing_of_too_much_or_of_another_database_is_refused() -> N
             await session.batch([])
         with pytest.raises(LimitExceeded):
             await session.batch([one] * (limits.BATCH_STATEMENTS + 1))
-        other = AsyncDatabase(world.router(), "another", database.info).prepare(READ)
+        other = AsyncDatabase(world.router(), "another", world).prepare(READ)
         with pytest.raises(ParameterError, match="another database"):
             await session.batch([other])
         assert len(world.asked) == 1
