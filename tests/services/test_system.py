@@ -7,18 +7,15 @@ import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from pathlib import Path
 
-import msgspec
 import pytest
 import uvloop
 from tests.services.local_system import LocalSystem
 
-from raylite.actors.core import messages as m
 from raylite.actors.primary import Primary
 from raylite.actors.replica import Replica
-from raylite.actors.stream import Identity, connect
 from raylite.policies import limits
 from raylite.policies.bookmark import Bookmark, origin
-from raylite.policies.errors import BookmarkError, Error, NoQuorum, NotPrimary, OutcomeUnknown
+from raylite.policies.errors import BookmarkError, Error, NoQuorum, OutcomeUnknown
 from raylite.policies.query import Mode
 from raylite.policies.status import CopyCheck
 
@@ -219,21 +216,5 @@ def test_an_error_in_a_batch_leaves_nothing_and_carries_a_bookmark(tmp_path: Pat
                 more=("INSERT INTO t VALUES (7, 'b')",),
             )
         assert (await system.query(PRIMARY, "SELECT count(*) FROM t")).results[0].rows == [(0,)]
-
-    run(tmp_path, case)
-
-
-def test_a_replica_of_another_database_of_that_name_gets_no_stream(tmp_path: Path) -> None:
-    async def case(system: LocalSystem) -> None:
-        identity = Identity("replica:shop:weur", "weur", system.settings.key)
-        endpoint = await system.around.endpoint(PRIMARY)
-        connection = await connect(identity, endpoint, lambda connection, payload: None)
-        try:
-            follow = m.Follow(system.database_id, "replica:shop:weur", "weur", origin(system.database_id), 0)
-            assert isinstance(await connection.call(follow, 5), m.Append)
-            with pytest.raises(NotPrimary):
-                await connection.call(msgspec.structs.replace(follow, database="0" * 16), 5)
-        finally:
-            await connection.stop()
 
     run(tmp_path, case)
