@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -297,12 +297,12 @@ def test_names_are_checked_and_taken_once(system: Path) -> None:
 class Farthest:
     """A driver's own policy: the region that sorts last, the primary at the end."""
 
-    def rank(self, caller_region: str, candidates: list[Candidate]) -> list[Candidate]:
+    def rank(self, caller_region: str, candidates: Sequence[Candidate]) -> list[Candidate]:
         return sorted(candidates, key=lambda one: (not one.primary, one.region), reverse=True)
 
 
 def test_a_drivers_own_routing_policy_reaches_routers(database: raylite.Database) -> None:
-    raylite.set_routing_policy(Farthest())  # type: ignore[arg-type] # a list is what routers pass
+    raylite.set_routing_policy(Farthest())
 
     async def served() -> str:
         async with asyncio.timeout(20):

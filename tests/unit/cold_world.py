@@ -6,6 +6,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from typing import Self
 
 import apsw
 import msgspec
@@ -16,7 +17,7 @@ from raylite.actors.cold.manifest import Manifest, State
 from raylite.actors.cold.names import SegmentName
 from raylite.actors.cold.restore import restore
 from raylite.actors.cold.snapshot import Run
-from raylite.actors.cold.store import Object
+from raylite.actors.cold.store import Object, Store
 from raylite.actors.core.piece import decode_pages
 from raylite.actors.storage.engine_apsw import connect
 from raylite.actors.storage.entries import EntryWriter, Made, Span
@@ -142,9 +143,25 @@ class Log:
         self.reader = WalReader(self.path.with_name("log.db-wal"))
         self.entries: list[Entry] = []
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     @property
     def end(self) -> Bookmark:
         return self.writer.tail
+
+    def begin(self) -> None:
+        """The first reign, with the table that `fill` writes to."""
+        self.empty(1)
+        self.run("CREATE TABLE t (k INTEGER PRIMARY KEY, x)")
+
+    def grow(self, count: int, size: int) -> None:
+        """Fills until there are `count` entries."""
+        while len(self.entries) < count:
+            self.fill(size)
 
     def run(self, sql: str, *values: bytes | str | int) -> Entry:
         """Runs what makes exactly one commit, a second later."""
@@ -207,6 +224,13 @@ _RUNS = iter(range(1, 1 << 62))
 
 def new_run() -> Run:
     return Run(f"{next(_RUNS):016x}", lambda: 0.0)
+
+
+def begun(store: Store | None = None) -> Archive:
+    """An archive with nothing but its beginning."""
+    made = Archive(store or MemoryStore(), DATABASE)
+    made.found(new_run())
+    return made
 
 
 def upload(archive: Archive, log: Log, cuts: Sequence[int], first: int = 0) -> list[SegmentName]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
+from tests.unit.replica_world import Process
 
 
 @pytest.fixture(autouse=True)
@@ -18,3 +20,10 @@ def no_ray() -> Iterator[None]:
     if ray is not None and ray.is_initialized():
         ray.shutdown()
         pytest.fail("a unit test started Ray: it belongs into tests/cluster")
+
+
+@pytest.fixture(scope="session")
+def process() -> Iterator[Process]:
+    """Another process, in which tests of replicas read."""
+    with closing(Process()) as made:
+        yield made

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 
 import apsw
 import msgspec
@@ -66,6 +67,13 @@ def cut_into_pieces(
     return Entry(pieces, encoded, state)
 
 
+def doomed(previous: Bookmark, pages: int, *, inside: bool = False) -> Entry:
+    """An entry that is never confirmed, full of what would spoil any database."""
+    noise = Random(pages)
+    content = [(number, noise.randbytes(PAGE_SIZE)) for number in range(1, pages + 1)]
+    return cut_into_pieces(previous, content, epoch=9, database_pages=pages, per_piece=3, inside=inside)
+
+
 class Primary:
     """SQLite itself, writing. entries: one for each commit, from the empty image on."""
 
@@ -85,6 +93,15 @@ class Primary:
         self.entries: list[Entry] = []
         self.commits: list[Commit] = []
         self.origin_state = state_of(self.connection)
+
+    @classmethod
+    def with_rows(cls, directory: Path) -> Primary:
+        """One with a table and a few rows, small and large."""
+        made = cls(directory)
+        made.run("CREATE TABLE t (k INTEGER PRIMARY KEY, x)")
+        for size in (100, 60_000, 10, 30_000, 10):
+            made.run(f"INSERT INTO t (x) VALUES (randomblob({size}))")
+        return made
 
     @property
     def tail(self) -> Bookmark:

@@ -15,6 +15,7 @@ from tests.unit.cold_world import (
     Crash,
     Log,
     MemoryStore,
+    begun,
     new_run,
     restored,
     snapshot_at,
@@ -38,26 +39,21 @@ COUNT = 24
 @pytest.fixture(scope="module")
 def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Log]:
     """A database's life: two reigns, large and small entries, deletes, a VACUUM that makes it shorter."""
-    made = Log(tmp_path_factory.mktemp("log"))
-    made.empty(1)
-    made.run("CREATE TABLE t (k INTEGER PRIMARY KEY, x)")
-    for size in (10, 2000, 60_000, 5, 9000, 2_500_000, 10, 300):
-        made.fill(size)
-    made.empty(3)
-    made.members(Members((Member("follower:0", "a"), Member("follower:1", "b"))))
-    made.run("DELETE FROM t WHERE k = 6")
-    made.run("VACUUM")
-    while len(made.entries) < COUNT:
-        made.fill(3000)
-    yield made
-    made.close()
+    with Log(tmp_path_factory.mktemp("log")) as made:
+        made.begin()
+        for size in (10, 2000, 60_000, 5, 9000, 2_500_000, 10, 300):
+            made.fill(size)
+        made.empty(3)
+        made.members(Members((Member("follower:0", "a"), Member("follower:1", "b"))))
+        made.run("DELETE FROM t WHERE k = 6")
+        made.run("VACUUM")
+        made.grow(COUNT, 3000)
+        yield made
 
 
 @pytest.fixture
 def archive() -> Archive:
-    made = Archive(MemoryStore(), DATABASE)
-    made.found(new_run())
-    return made
+    return begun()
 
 
 def store_of(archive: Archive) -> MemoryStore:
@@ -141,8 +137,7 @@ def test_segments_that_overlap_are_one_log(
     log: Log, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     """Two primaries in a row upload stretches that each of them cuts as it likes, from some entry on."""
-    archive = Archive(MemoryStore(), DATABASE)
-    archive.found(new_run())
+    archive = begun()
     first = data.draw(st.lists(st.integers(1, COUNT), min_size=1, unique=True).map(sorted))
     begins = data.draw(st.sampled_from([0, *first]))
     second = (
@@ -191,8 +186,7 @@ def test_what_is_not_in_the_archive_is_refused(archive: Archive, log: Log) -> No
 
 
 def test_a_snapshot_writes_only_what_changed_since_the_last(tmp_path: Path) -> None:
-    archive = Archive(MemoryStore(), DATABASE)
-    archive.found(new_run())
+    archive = begun()
     big = Log(tmp_path / "big")
     big.run("CREATE TABLE t (k INTEGER PRIMARY KEY, x)")
     for _ in range(4):
@@ -241,8 +235,7 @@ def test_a_snapshot_that_takes_too_long_is_given_up(archive: Archive, log: Log) 
 
 def test_a_snapshot_is_wanted_once_the_log_is_longer_than_the_database(tmp_path: Path) -> None:
     big = Log(tmp_path / "big")
-    archive = Archive(MemoryStore(), DATABASE)
-    archive.found(new_run())
+    archive = begun()
     big.run("CREATE TABLE t (k INTEGER PRIMARY KEY, x)")
     least, wanted = 500_000, 0
     while wanted < 3:
@@ -290,8 +283,7 @@ def damage(store: MemoryStore, name: str) -> None:
 def stored(log: Log) -> MemoryStore:
     """All of the log, with two snapshots on the way."""
     store = MemoryStore()
-    archive = Archive(store, DATABASE)
-    archive.found(new_run())
+    archive = begun(store)
     upload(archive, log, [5, 10, 15, COUNT])
     for count in (6, 12):
         snapshot_at(archive, log, count)
@@ -416,8 +408,7 @@ def test_a_lost_stretch_that_a_later_epoch_replaced_is_not_followed(
 
 def life(store: MemoryStore, log: Log, done: list[str]) -> None:
     """Uploads and snapshots, with a note of what counts as held after each."""
-    archive = Archive(store, DATABASE)
-    archive.found(new_run())
+    archive = begun(store)
     for first, end in ((0, 5), (5, 10), (10, COUNT)):
         upload(archive, log, [end], first)
         done.append(f"held {end}")

@@ -6,16 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.unit.cold_world import (
-    DATABASE,
-    Crash,
-    Log,
-    MemoryStore,
-    new_run,
-    restored,
-    snapshot_at,
-    upload,
-)
+from tests.unit.cold_world import DATABASE, Crash, Log, MemoryStore, begun, restored, snapshot_at, upload
 
 from raylite.actors.cold.archive import Archive
 from raylite.actors.cold.fork import fork, fork_base
@@ -30,20 +21,16 @@ COUNT = 16
 
 @pytest.fixture(scope="module")
 def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Log]:
-    made = Log(tmp_path_factory.mktemp("log"))
-    made.empty(1)
-    made.run("CREATE TABLE t (k INTEGER PRIMARY KEY, x)")
-    while len(made.entries) < COUNT:
-        made.fill(9000)
-    yield made
-    made.close()
+    with Log(tmp_path_factory.mktemp("log")) as made:
+        made.begin()
+        made.grow(COUNT, 9000)
+        yield made
 
 
 @pytest.fixture
 def parent(log: Log) -> Archive:
     """Uploaded, with a snapshot in the middle."""
-    made = Archive(MemoryStore(), DATABASE)
-    made.found(new_run())
+    made = begun()
     upload(made, log, [4, 9, COUNT])
     snapshot_at(made, log, 7)
     return made

@@ -15,6 +15,7 @@ from tests.unit.cold_world import (
     ImagePages,
     Log,
     MemoryStore,
+    begun,
     integrity,
     new_run,
     restored,
@@ -50,24 +51,20 @@ COUNT = 14
 @pytest.fixture(scope="module")
 def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Log]:
     """Grows, shrinks by a VACUUM, and grows again."""
-    made = Log(tmp_path_factory.mktemp("log"))
-    made.empty(1)
-    made.run("CREATE TABLE t (k INTEGER PRIMARY KEY, x)")
-    for size in (60_000, 2000, 90_000, 10):
-        made.fill(size)
-    made.run("DELETE FROM t WHERE k <> 2")
-    made.run("VACUUM")
-    made.run("CREATE TABLE later (x)")
-    while len(made.entries) < COUNT:
-        made.fill(8000)
-    yield made
-    made.close()
+    with Log(tmp_path_factory.mktemp("log")) as made:
+        made.begin()
+        for size in (60_000, 2000, 90_000, 10):
+            made.fill(size)
+        made.run("DELETE FROM t WHERE k <> 2")
+        made.run("VACUUM")
+        made.run("CREATE TABLE later (x)")
+        made.grow(COUNT, 8000)
+        yield made
 
 
 @pytest.fixture
 def archive(log: Log) -> Archive:
-    made = Archive(MemoryStore(), DATABASE)
-    made.found(new_run())
+    made = begun()
     upload(made, log, [4, COUNT])
     return made
 
@@ -347,8 +344,7 @@ def test_a_whole_life_on_a_real_store(
 ) -> None:
     with Server() as server:
         store = open_store(str(tmp_path / "cold")) if kind == "folder" else server.open(monkeypatch)
-        archive = Archive(store, DATABASE)
-        archive.found(new_run())
+        archive = begun(store)
         upload(archive, log, [3, 8])
         snapshot_at(archive, log, 6)
         upload(Archive(store, DATABASE), log, [7, COUNT], 3)

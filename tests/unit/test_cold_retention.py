@@ -15,6 +15,7 @@ from tests.unit.cold_world import (
     ImagePages,
     Log,
     MemoryStore,
+    begun,
     new_run,
     restored,
     snapshot_at,
@@ -41,22 +42,19 @@ PER_DAY = 2
 @pytest.fixture(scope="module")
 def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Log]:
     """Two entries a day, for 45 days."""
-    made = Log(tmp_path_factory.mktemp("log"))
-    made.run("CREATE TABLE t (k INTEGER PRIMARY KEY, x)")
-    made.fill(3000)
-    while len(made.entries) < DAYS * PER_DAY:
-        made.time_us += int(DAY / PER_DAY * 1e6)
-        made.run("INSERT INTO t (x) VALUES (randomblob(2000))")
-    yield made
-    made.close()
+    with Log(tmp_path_factory.mktemp("log")) as made:
+        made.begin()
+        while len(made.entries) < DAYS * PER_DAY:
+            made.time_us += int(DAY / PER_DAY * 1e6)
+            made.fill(2000)
+        yield made
 
 
 @pytest.fixture(scope="module")
 def lived(log: Log) -> MemoryStore:
     """Cold storage on day 45, when nothing was ever removed: a segment a day, a snapshot every five days."""
     store = MemoryStore()
-    archive = Archive(store, DATABASE)
-    archive.found(new_run())
+    archive = begun(store)
     for day in range(1, DAYS + 1):
         upload(archive, log, [day * PER_DAY], (day - 1) * PER_DAY)
         if day % 5 == 0:
@@ -140,8 +138,7 @@ def named_chunks(store: MemoryStore) -> set[str]:
 
 def test_a_young_database_loses_nothing(log: Log) -> None:
     store = MemoryStore()
-    archive = Archive(store, DATABASE)
-    archive.found(new_run())
+    archive = begun(store)
     upload(archive, log, [10, 20])
     snapshot_at(archive, log, 15)
     store.time += COLD_RETENTION_SECONDS - 1

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.unit.cold_world import DATABASE, START_US, Log, MemoryStore, new_run, restored, snapshot_at, upload
+from tests.unit.cold_world import DATABASE, START_US, Log, MemoryStore, begun, restored, snapshot_at, upload
 
 from raylite.actors.cold.archive import Archive
 from raylite.actors.cold.timeline import find, span
@@ -45,10 +45,8 @@ def hour(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hour]:
     """About an hour of writes, uploaded in stretches of some entries, with a snapshot now and then."""
     chance = random.Random(SEED)
     log = Log(tmp_path_factory.mktemp("hour"))
-    archive = Archive(MemoryStore(), DATABASE)
-    archive.found(new_run())
-    log.empty(1)
-    log.run("CREATE TABLE t (k INTEGER PRIMARY KEY, x)")
+    archive = begun()
+    log.begin()
     uploaded = 0
     while len(log.entries) < ENTRIES:
         busy_or_nothing(log, chance)

@@ -266,15 +266,12 @@ class World:
 
 @pytest.fixture(scope="module")
 def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Log]:
-    made = Log(tmp_path_factory.mktemp("log"))
-    made.empty(1)
-    made.run("CREATE TABLE t (k INTEGER PRIMARY KEY, x)")
-    while len(made.entries) < 20:
-        made.fill(2000)
-    made.fill(2_500_000)
-    made.fill(100)
-    yield made
-    made.close()
+    with Log(tmp_path_factory.mktemp("log")) as made:
+        made.begin()
+        made.grow(20, 2000)
+        made.fill(2_500_000)
+        made.fill(100)
+        yield made
 
 
 def run(work: Callable[[], Coroutine[object, object, None]]) -> None:

@@ -24,6 +24,16 @@ def streaming(now: float = 0.0) -> Peer:
     return peer
 
 
+def busy(state: State, now: float) -> Peer:
+    """A peer that was asked what it holds, or for which what it lacks is being read, since `now`."""
+    peer = streaming()
+    if state is State.PROBING:
+        peer.probe(3, START, 9, now)
+    else:
+        peer.catch_up(START, now)
+    return peer
+
+
 def test_a_new_peer_is_away_and_is_sent_nothing() -> None:
     peer = Peer("a/1", Member("a", "1"), START, 0.0)
     assert not peer.connected
@@ -85,11 +95,7 @@ def test_only_so_many_bytes_are_on_their_way() -> None:
 
 @pytest.mark.parametrize("state", [State.PROBING, State.CATCHING_UP])
 def test_nothing_is_streamed_to_a_peer_of_which_it_is_not_known_what_it_holds(state: State) -> None:
-    peer = streaming()
-    if state is State.PROBING:
-        peer.probe(3, START, 9, 0.0)
-    else:
-        peer.catch_up(START, 0.0)
+    peer = busy(state, 0.0)
     assert peer.state is state
     assert not peer.has_room(1 << 20)
     assert not peer.wants_heartbeat(10.0)
@@ -132,11 +138,7 @@ def test_a_peer_is_stuck_when_the_oldest_message_has_no_answer_and_nothing_else_
 
 @pytest.mark.parametrize("state", [State.PROBING, State.CATCHING_UP])
 def test_a_question_or_a_read_that_is_not_answered_is_stuck_too(state: State) -> None:
-    peer = streaming()
-    if state is State.PROBING:
-        peer.probe(3, START, 9, 5.0)
-    else:
-        peer.catch_up(START, 5.0)
+    peer = busy(state, 5.0)
     assert not peer.is_stuck(4.99 + OVERDUE)
     assert peer.is_stuck(5.01 + OVERDUE)
 

@@ -69,6 +69,14 @@ async def until(condition: Callable[[], bool]) -> None:
     raise TimeoutError
 
 
+async def syncing(disk: HeldDisk, submitter: Submitter, name: str, records: Sequence[Record]) -> None:
+    """Submits what then waits in the disk's sync, until the disk is let go."""
+    disk.go.clear()
+    disk.waiting.clear()
+    submitter.submit(name, records)
+    await until(disk.waiting.is_set)
+
+
 def run(disk: Disk, body: Callable[[Submitter, Journal], Coroutine[None, None, None]], **limits: int) -> None:
     """Runs `body` on a loop with a group commit over a journal that knows database a."""
 
@@ -91,10 +99,7 @@ def test_what_comes_in_during_a_sync_shares_the_next_write_and_sync_and_is_answe
 
     async def body(submitter: Submitter, journal: Journal) -> None:
         await until(lambda: not journal.unmarked)
-        disk.go.clear()
-        disk.waiting.clear()
-        submitter.submit("0", made[:1])
-        await until(disk.waiting.is_set)
+        await syncing(disk, submitter, "0", made[:1])
         steps = len(disk.log)
         for number in range(1, 10):
             submitter.submit(str(number), made[number : number + 1])
@@ -116,11 +121,8 @@ def test_an_answer_without_records_waits_for_what_was_submitted_before() -> None
 
     async def body(submitter: Submitter, journal: Journal) -> None:
         await until(lambda: not journal.unmarked)
-        disk.go.clear()
-        disk.waiting.clear()
-        submitter.submit("write", entries("a", 1))
+        await syncing(disk, submitter, "write", entries("a", 1))
         submitter.submit("heartbeat", [])
-        await until(disk.waiting.is_set)
         assert submitter.outcomes == []
         disk.go.set()
         await submitter.wait_for(2)
@@ -178,10 +180,7 @@ def test_once_too_much_waits_there_is_no_room_for_requests_but_what_they_made_is
 
     async def body(submitter: Submitter, journal: Journal) -> None:
         await until(lambda: not journal.unmarked)
-        disk.go.clear()
-        disk.waiting.clear()
-        submitter.submit("first", [Record("a", StorePromise(2))])
-        await until(disk.waiting.is_set)
+        await syncing(disk, submitter, "first", [Record("a", StorePromise(2))])
         submitter.group.check_room()
         submitter.submit("second", made[:1])
         assert submitter.group.waiting_bytes > 4096
@@ -204,10 +203,7 @@ def test_a_batch_takes_no_more_than_its_bound() -> None:
 
     async def body(submitter: Submitter, journal: Journal) -> None:
         await until(lambda: not journal.unmarked)
-        disk.go.clear()
-        disk.waiting.clear()
-        submitter.submit("0", made[:1])
-        await until(disk.waiting.is_set)
+        await syncing(disk, submitter, "0", made[:1])
         steps = len(disk.log)
         for number in range(1, 6):
             submitter.submit(str(number), made[number : number + 1])
@@ -224,10 +220,7 @@ def test_a_failed_sync_fails_all_that_waits_and_all_that_comes() -> None:
 
     async def body(submitter: Submitter, journal: Journal) -> None:
         await until(lambda: not journal.unmarked)
-        disk.go.clear()
-        disk.waiting.clear()
-        submitter.submit("0", made[:1])
-        await until(disk.waiting.is_set)
+        await syncing(disk, submitter, "0", made[:1])
         disk.failing = {disk.steps + 1}
         submitter.submit("1", made[1:2])
         submitter.submit("heartbeat", [])
@@ -249,10 +242,7 @@ def test_a_full_disk_fails_what_waits_and_what_builds_on_it_and_nothing_after_th
     async def body(submitter: Submitter, journal: Journal) -> None:
         disk.capacity = 0
         journal_full = entries("a", 1, size=20_000)
-        disk.go.clear()
-        disk.waiting.clear()
-        submitter.submit("fits", made[:1])
-        await until(disk.waiting.is_set)
+        await syncing(disk, submitter, "fits", made[:1])
         submitter.submit("too much", journal_full)
         submitter.submit("heartbeat", [])
         disk.go.set()
@@ -312,10 +302,7 @@ def test_a_callback_that_raises_holds_up_nobody() -> None:
         def bad(_: Outcome) -> None:
             raise RuntimeError("bad callback")
 
-        disk.go.clear()
-        disk.waiting.clear()
-        submitter.submit("0", entries("a", 1))
-        await until(disk.waiting.is_set)
+        await syncing(disk, submitter, "0", entries("a", 1))
         submitter.group.submit([], bad)
         submitter.submit("1", [])
         disk.go.set()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
-from random import Random
 
 import apsw
 import pytest
 from tests.unit.replica_process import state_of
-from tests.unit.replica_world import DATABASE, Copy, Entry, Primary, Process, cut_into_pieces
+from tests.unit.replica_world import DATABASE, Copy, Primary, Process, cut_into_pieces, doomed
 
 from raylite.actors.core.piece import Kind
 from raylite.actors.storage.engine_apsw import connect
@@ -17,39 +17,20 @@ from raylite.actors.storage.generation import Directory
 from raylite.actors.storage.image import PAGE_SIZE
 from raylite.actors.storage.replica_file import ReplicaFile
 from raylite.policies import limits
-from raylite.policies.bookmark import Bookmark, origin
+from raylite.policies.bookmark import origin
 from raylite.policies.errors import Corrupt
-
-
-@pytest.fixture(scope="module")
-def process() -> Iterator[Process]:
-    made = Process()
-    yield made
-    made.close()
 
 
 @pytest.fixture
 def primary(tmp_path: Path) -> Iterator[Primary]:
-    made = Primary(tmp_path)
-    made.run("CREATE TABLE t (k INTEGER PRIMARY KEY, x)")
-    for size in (100, 60_000, 10, 30_000, 10):
-        made.run(f"INSERT INTO t (x) VALUES (randomblob({size}))")
-    yield made
-    made.close()
+    with closing(Primary.with_rows(tmp_path)) as made:
+        yield made
 
 
 @pytest.fixture
 def copy(tmp_path: Path, primary: Primary, process: Process) -> Iterator[Copy]:
-    made = Copy(tmp_path / "replica", primary, process)
-    yield made
-    made.close()
-
-
-def doomed(previous: Bookmark, pages: int, *, inside: bool = False) -> Entry:
-    """An entry that is never confirmed, full of what would spoil any database."""
-    noise = Random(pages)
-    content = [(number, noise.randbytes(PAGE_SIZE)) for number in range(1, pages + 1)]
-    return cut_into_pieces(previous, content, epoch=9, database_pages=pages, per_piece=3, inside=inside)
+    with closing(Copy(tmp_path / "replica", primary, process)) as made:
+        yield made
 
 
 def test_an_empty_copy_can_be_read_at_once(copy: Copy) -> None:

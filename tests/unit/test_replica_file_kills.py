@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -53,17 +54,9 @@ def other(tmp_path_factory: pytest.TempPathFactory, primary: Primary) -> Iterato
 
 
 @pytest.fixture(scope="module")
-def reader() -> Iterator[Process]:
-    made = Process()
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
 def writer() -> Iterator[Process]:
-    made = Process()
-    yield made
-    made.close()
+    with closing(Process()) as made:
+        yield made
 
 
 def append(entry: Entry, first: int = 0, end: int | None = None) -> Step:
@@ -191,10 +184,10 @@ def _image(primary: Primary) -> bytes:
 
 @pytest.mark.parametrize("held", [False, True], ids=["idle readers", "a snapshot held"])
 def test_a_kill_before_any_store_leaves_readers_and_successor_whole(
-    tmp_path: Path, primary: Primary, other: Primary, writer: Process, reader: Process, held: bool
+    tmp_path: Path, primary: Primary, other: Primary, writer: Process, process: Process, held: bool
 ) -> None:
     steps = before(primary) + after(primary, other)
-    processes = (writer, reader)
+    processes = (writer, process)
     whole = Fallen(tmp_path / "whole", primary, steps, processes, 0, held)
     assert whole.code == 0
     stores = int(whole.progress[-1].removeprefix("done "))
@@ -252,12 +245,12 @@ class Watched(Numbered):
 
 
 def test_a_reader_sees_a_confirmed_state_before_any_store_and_waits_where_the_header_is_torn(
-    tmp_path: Path, primary: Primary, other: Primary, reader: Process
+    tmp_path: Path, primary: Primary, other: Primary, process: Process
 ) -> None:
     watched = Watched()
-    copy = Copy(tmp_path / "replica", primary, reader, watched)
+    copy = Copy(tmp_path / "replica", primary, process, watched)
     copy.far()
-    reader.ask("state", copy.far())
+    process.ask("state", copy.far())
     published = 0
     watched.allowed = [primary.origin_state]
     watched.copy_of = copy

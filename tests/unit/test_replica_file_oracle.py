@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -27,14 +28,6 @@ from raylite.actors.storage.wal_index import (
     IndexHeader,
 )
 from raylite.policies.bookmark import Bookmark
-
-
-@pytest.fixture(scope="module")
-def process() -> Iterator[Process]:
-    made = Process()
-    yield made
-    made.close()
-
 
 RACES = 600 * EXAMPLES
 
@@ -215,9 +208,8 @@ def primary(tmp_path: Path) -> Iterator[Primary]:
 
 @pytest.fixture
 def copy(tmp_path: Path, primary: Primary, process: Process) -> Iterator[Copy]:
-    made = Copy(tmp_path / "replica", primary, process)
-    yield made
-    made.close()
+    with closing(Copy(tmp_path / "replica", primary, process)) as made:
+        yield made
 
 
 def fill(primary: Primary, copy: Copy, frames: int) -> int:

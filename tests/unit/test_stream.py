@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
-import uvloop
+from tests.unit.stream_world import DIALLER, LISTENER, LOOPS, PLACE, Run, append, run_on, until
 
 from raylite.actors.core.messages import Append, Appended, Inspect, Joined
 from raylite.actors.stream import (
@@ -25,7 +26,6 @@ from raylite.actors.stream import (
     to_failure,
 )
 from raylite.policies import limits
-from raylite.policies.bookmark import origin
 from raylite.policies.errors import (
     DatabaseNotFound,
     Error,
@@ -40,42 +40,15 @@ from raylite.policies.errors import (
 )
 from raylite.policies.query import Failure, Mode, Query, Statement
 
-KEY = derive_key(b"token", "system")
-DIALLER = Identity("primary:shop", "weur", KEY)
-LISTENER = Identity("follower:1", "enam", KEY)
-PLACE = origin("db")
-Body = Callable[[], Coroutine[None, None, None]]
-Run = Callable[[Body], None]
 
-
-@pytest.fixture(params=["asyncio", "uvloop"])
+@pytest.fixture(params=LOOPS)
 def run(request: pytest.FixtureRequest) -> Run:
-    """Runs a test's body within 20 s; afterwards nothing may be running, and nothing may have gone unreported."""
-    factory = uvloop.new_event_loop if request.param == "uvloop" else asyncio.new_event_loop
-
-    def runner(body: Body) -> None:
-        reports: list[object] = []
-
-        async def bounded() -> None:
-            asyncio.get_running_loop().set_exception_handler(lambda _, context: reports.append(context))
-            async with asyncio.timeout(20):
-                await body()
-            assert asyncio.all_tasks() == {asyncio.current_task()}
-
-        with asyncio.Runner(loop_factory=factory) as loop:
-            loop.run(bounded())
-        assert reports == []
-
-    return runner
+    return partial(run_on, request.param)
 
 
 def number(message: Payload) -> int:
     assert isinstance(message, Append)
     return message.number
-
-
-def append(index: int, size: int = 0) -> Append:
-    return Append("db", "i", index, 1, "dir", PLACE, [bytes(size)] if size else [], PLACE, PLACE)
 
 
 def agree(_connection: Connection, message: Payload) -> Payload:
@@ -101,14 +74,6 @@ async def pair(
     finally:
         await connection.stop()
         await server.stop()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Looks once a millisecond; the runner's time limit ends it."""
-    while not condition():
-        soon = asyncio.Event()
-        asyncio.get_running_loop().call_later(0.001, soon.set)
-        await soon.wait()
 
 
 async def accepted(server: Server) -> Connection:

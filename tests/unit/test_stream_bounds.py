@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from functools import partial
 
 import pytest
-import uvloop
+from tests.unit.stream_world import DIALLER, LARGE, LISTENER, LOOPS, Run, run_on, until
 
-from raylite.actors.core.messages import Append, Inspect, Joined
-from raylite.actors.stream import Connection, Endpoint, Identity, Payload, Server, connect, derive_key
+from raylite.actors.core.messages import Inspect, Joined
+from raylite.actors.stream import Connection, Endpoint, Payload, Server, connect
 from raylite.actors.stream_codec import (
     REPLY,
     REQUEST,
@@ -21,44 +21,12 @@ from raylite.actors.stream_codec import (
 )
 from raylite.actors.stream_hello import Dialling, Listening
 from raylite.policies import limits
-from raylite.policies.bookmark import origin
 from raylite.policies.errors import NoReply, Overloaded
 
-KEY = derive_key(b"token", "system")
-DIALLER = Identity("primary:shop", "weur", KEY)
-LISTENER = Identity("follower:1", "enam", KEY)
-PLACE = origin("db")
-LARGE = Append("db", "i", 1, 1, "dir", PLACE, [bytes(1 << 20)], PLACE, PLACE)
-Run = Callable[[Callable[[], Coroutine[None, None, None]]], None]
 
-
-@pytest.fixture(params=["asyncio", "uvloop"])
+@pytest.fixture(params=LOOPS)
 def run(request: pytest.FixtureRequest) -> Run:
-    """Runs a test's body within 20 s; afterwards nothing may be running, and nothing may have gone unreported."""
-    factory = uvloop.new_event_loop if request.param == "uvloop" else asyncio.new_event_loop
-
-    def runner(body: Callable[[], Coroutine[None, None, None]]) -> None:
-        reports: list[object] = []
-
-        async def bounded() -> None:
-            asyncio.get_running_loop().set_exception_handler(lambda _, context: reports.append(context))
-            async with asyncio.timeout(20):
-                await body()
-            assert asyncio.all_tasks() == {asyncio.current_task()}
-
-        with asyncio.Runner(loop_factory=factory) as loop:
-            loop.run(bounded())
-        assert reports == []
-
-    return runner
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Looks once a millisecond; the runner's time limit ends it."""
-    while not condition():
-        soon = asyncio.Event()
-        asyncio.get_running_loop().call_later(0.001, soon.set)
-        await soon.wait()
+    return partial(run_on, request.param)
 
 
 def no_handler(_connection: Connection, _message: Payload) -> None:
