@@ -72,11 +72,13 @@ class Primary(Service):
     def handle(
         self, connection: Connection | None, payload: Payload
     ) -> Payload | Awaitable[Payload | None] | None:
-        """Queries, and replicas that ask for the stream."""
+        """Queries, and replicas that ask for the stream; raises `NotPrimary` for another database of this name."""
         match payload:
             case Query():
                 return self._query(payload)
-            case m.Follow() if connection is not None and self._relay is not None:
+            case m.Follow(database=self.config.database_id) if (
+                connection is not None and self._relay is not None
+            ):
                 self._relay.follow(connection, payload)
                 return None
             case _:
