@@ -71,14 +71,12 @@ class Primary(Service):
     def handle(
         self, connection: Connection | None, payload: Payload
     ) -> Payload | Awaitable[Payload | None] | None:
-        """Queries, and replicas that ask for the stream."""
+        """Queries, and replicas that ask for the stream; raises `NotPrimary` for another database of this name."""
         match payload:
             case Query():
                 return self._query(payload)
-            case m.Follow() if (
-                connection is not None
-                and self.relay is not None
-                and payload.database == self.config.database_id
+            case m.Follow(database=self.config.database_id) if (
+                connection is not None and self.relay is not None
             ):
                 self.relay.follow(connection, payload)
                 return None

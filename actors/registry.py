@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from raylite.actors.catalogue import Catalogue
 from raylite.actors.core import messages as m
@@ -46,7 +46,9 @@ class Registry(Primary):
         self._surveyor = Surveyor(cluster, sites, settings.virtual)
         self._catalogue = Catalogue(config.database_id, self._query)
         self._removal = Removal(self._catalogue, self._ask)
-        self._supervision = Supervision(cluster, self._config_of, self._inspect, self._node_answers)
+        self._supervision = Supervision(
+            cluster, self._config_of, self._inspect, self._node_answers, self._unchanged
+        )
         self._ready = asyncio.Event()
         self._due = asyncio.Event()
         self._one_change = asyncio.Lock()
@@ -141,7 +143,7 @@ class Registry(Primary):
         entry = await self._catalogue.get(name)
         if entry.members is None:
             async with self._one_change:
-                entry = await self._complete(entry)
+                entry = await self._complete(await self._catalogue.get(name))
             await self._announce()
         return entry
 
@@ -161,6 +163,15 @@ class Registry(Primary):
         await self._announce()
         self._removal.due = True
         self._due.set()
+
+    @contextlib.asynccontextmanager
+    async def _unchanged(self, entry: DatabaseEntry) -> AsyncGenerator[None]:
+        """Keeps this database's name from being given to another; raises `DatabaseNotFound` if it has been already."""
+        async with self._one_change:
+            now = await self._catalogue.get(entry.name)
+            if now.database_id != entry.database_id:
+                raise DatabaseNotFound(entry.name)
+            yield
 
     async def _complete(self, entry: DatabaseEntry) -> DatabaseEntry:
         """Takes a database from wherever it is to having members, a log and its actors; each step can be repeated."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 
 from raylite.actors.ports import Cluster, Whereabouts
 from raylite.actors.primary import PrimaryConfig
@@ -19,6 +20,8 @@ Inspect = Callable[[str, Member], Awaitable[object]]
 """Asks a follower what it holds of a database, by its id."""
 Answers = Callable[[str], Awaitable[bool]]
 """Whether anything on this node answers."""
+Unchanged = Callable[[DatabaseEntry], AbstractAsyncContextManager[None]]
+"""While it is entered this database is not deleted, nor its name given away; raises `DatabaseNotFound` if it was."""
 Clock = Callable[[], float]
 Start = Callable[[str, bool], Awaitable[None]]
 
@@ -31,7 +34,8 @@ class Supervision:
 
     If nothing on its node answers, the new one starts on any other; else on another node of its region if there is
     one. Whatever is being started on a node that answers is left alone: many that start at once take their time, and
-    ending them would make it longer.
+    ending them would make it longer. What they know of a database may be old by the time that they act: a name that
+    was given to another database meanwhile is never touched.
     """
 
     def __init__(
@@ -40,17 +44,18 @@ class Supervision:
         config_of: ConfigOf,
         inspect: Inspect,
         node_answers: Answers,
+        unchanged: Unchanged,
         clock: Clock = boottime,
     ) -> None:
         self._cluster, self._config_of, self._clock = cluster, config_of, clock
-        self._inspect, self._node_answers = inspect, node_answers
+        self._inspect, self._node_answers, self._unchanged = inspect, node_answers, unchanged
         self._looked_at: dict[str, float] = {}
         self._starting: dict[str, float] = {}
 
     async def primary_missed(self, entry: DatabaseEntry) -> bool:
         """Replaces this database's primary unless a quorum may still give it a lease; returns whether it did.
 
-        Safety does not rest on it: epochs fence whoever comes back.
+        Safety does not rest on it: epochs fence whoever comes back. Raises `DatabaseNotFound` if it is deleted by now.
         """
         actor = primary_name(entry.name)
         if entry.members is None or not self._is_due(actor):
@@ -61,13 +66,16 @@ class Supervision:
             return False
         config = self._config_of(entry)
         return await self._replace(
-            actor, lambda avoid, strictly: self._cluster.start_primary(config, avoid, strictly=strictly)
+            entry,
+            actor,
+            lambda avoid, strictly: self._cluster.start_primary(config, avoid, strictly=strictly),
         )
 
     async def replica_lost(self, entry: DatabaseEntry, region: str) -> bool:
-        """Replaces a replica that nobody has heard of for long; returns whether it did."""
+        """Replaces a replica that nobody has heard of for long; returns whether it did. Raises as `primary_missed`."""
         actor = replica_name(entry.name, region)
         return await self._state(actor) is None and await self._replace(
+            entry,
             actor,
             lambda avoid, strictly: self._cluster.start_replica(entry, region, avoid, strictly=strictly),
         )
@@ -75,7 +83,7 @@ class Supervision:
     def _is_due(self, actor: str) -> bool:
         return self._clock() - self._looked_at.get(actor, -limits.REPLACE_SECONDS) >= limits.REPLACE_SECONDS
 
-    async def _replace(self, actor: str, start: Start) -> bool:
+    async def _replace(self, entry: DatabaseEntry, actor: str, start: Start) -> bool:
         """Ends the actor and starts another, unless it is starting. Two that miss it at once have that done once."""
         if not self._is_due(actor):
             return False
@@ -89,8 +97,9 @@ class Supervision:
         if node_answers and await self._is_on_its_way(actor, there):
             return False
         self._starting.pop(actor, None)
-        await self._cluster.kill(actor)
-        await start(there.node, not node_answers)
+        async with self._unchanged(entry):
+            await self._cluster.kill(actor)
+            await start(there.node, not node_answers)
         return True
 
     async def _is_on_its_way(self, actor: str, there: Whereabouts) -> bool:

@@ -14,7 +14,8 @@ from raylite.actors.core import messages as m
 from raylite.actors.follower import Follower
 from raylite.actors.primary import Primary
 from raylite.actors.storage.generation import Directory
-from raylite.policies.errors import Unreachable
+from raylite.policies.bookmark import origin
+from raylite.policies.errors import NotPrimary, Unreachable
 
 
 def test_a_dropped_database_stays_dropped_through_restarts_and_late_messages(tmp_path: Path) -> None:
@@ -52,6 +53,18 @@ def test_a_dropped_database_stays_dropped_through_restarts_and_late_messages(tmp
 
 async def is_over(primary: Primary) -> bool:
     return (await primary.status()).state == "over"
+
+
+def test_a_replica_of_an_earlier_database_of_that_name_gets_nothing_of_this_one(tmp_path: Path) -> None:
+    async def case(system: LocalSystem) -> None:
+        follower = system.around.services["follower:0"]
+        connection = await follower.dial(PRIMARY, lambda connection, payload: None)
+        earlier = m.Follow("another", "replica:shop:weur", "weur", origin("another"), 0)
+        with pytest.raises(NotPrimary):
+            await connection.call(earlier, 2)
+        connection.close()
+
+    run(tmp_path, case)
 
 
 @contextlib.contextmanager

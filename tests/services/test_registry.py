@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -12,20 +13,43 @@ from tests.services.test_system import until
 from tests.unit.cluster_world import FakeCluster
 
 from raylite.actors.holders import holders
+from raylite.actors.ports import Whereabouts
 from raylite.actors.primary import PrimaryConfig
 from raylite.actors.registry import Registry
-from raylite.policies.errors import DatabaseExists, Unreachable
+from raylite.policies.errors import DatabaseExists, DatabaseNotFound, Unreachable
 from raylite.policies.quorum import Member, Members
 from raylite.policies.system import REGISTRY, Node, Site
 
 NODES = [Node(str(number), ("enam", "weur", "apac")[number % 3]) for number in range(6)]
 
 
+Event = Callable[[str], Awaitable[None]]
+
+
+async def nothing(actor: str) -> None:
+    pass
+
+
+class EventfulCluster(FakeCluster):
+    """Something happens when it is asked where an actor is, or is to end one."""
+
+    on_look: Event = staticmethod(nothing)
+    on_kill: Event = staticmethod(nothing)
+
+    async def whereabouts(self, actor: str) -> Whereabouts:
+        await self.on_look(actor)
+        return await super().whereabouts(actor)
+
+    async def kill(self, actor: str) -> None:
+        await super().kill(actor)
+        await self.on_kill(actor)
+
+
 class World:
     """A registry over six followers, each on a node of its own."""
 
     def __init__(self, directory: Path) -> None:
-        self.system, self.cluster = LocalSystem(directory), FakeCluster(NODES)
+        self.system, self.cluster = LocalSystem(directory), EventfulCluster(NODES)
 
     async def start(self) -> None:
         await self.system.start()
@@ -193,5 +217,66 @@ def test_a_lost_replica_is_replaced_if_there_should_be_one(tmp_path: Path) -> No
         assert await world.now.report_lost("replica:a:weur")
         assert not await world.now.report_lost("replica:a:oc")
         assert world.cluster.done[-1] == ("replica", "replica:a:weur", "node-1", False)
+
+    run(tmp_path, case)
+
+
+@pytest.mark.parametrize("missed", ["primary:a", "replica:a:weur"])
+@pytest.mark.parametrize("again", [False, True])
+def test_a_name_that_is_given_away_meanwhile_is_not_touched(tmp_path: Path, missed: str, again: bool) -> None:
+    async def case(world: World) -> None:
+        async def delete(actor: str) -> None:
+            world.cluster.on_look = nothing
+            await world.now.delete("a")
+            if again:
+                await world.create("a")
+            world.cluster.done.clear()
+
+        await world.create("a")
+        world.cluster.on_look = delete
+        report = world.now.report_missing("a") if missed == "primary:a" else world.now.report_lost(missed)
+        with pytest.raises(DatabaseNotFound):
+            await report
+        assert world.cluster.done == []
+
+    run(tmp_path, case)
+
+
+def test_a_deletion_waits_for_a_replacement_and_ends_whom_that_started(tmp_path: Path) -> None:
+    async def case(world: World) -> None:
+        deletions: list[asyncio.Task[None]] = []
+
+        async def delete(actor: str) -> None:
+            world.cluster.on_kill = nothing
+            deletions.append(asyncio.create_task(world.now.delete("a")))
+            done, _ = await asyncio.wait(deletions, timeout=0.5)
+            assert not done
+
+        await world.create("a")
+        world.cluster.on_kill = delete
+        assert await world.now.report_missing("a")
+        await asyncio.gather(*deletions)
+        started = world.cluster.done.index(("primary", "a", "node-1", False))
+        assert ("kill", "primary:a") in world.cluster.done[started:]
+
+    run(tmp_path, case)
+
+
+def test_a_half_made_database_whose_name_is_given_away_meanwhile_is_not_completed(tmp_path: Path) -> None:
+    async def case(world: World) -> None:
+        async def create_half() -> None:
+            with pytest.raises(Unreachable):
+                await world.create("a")
+            world.cluster.alive = list(NODES)
+
+        del world.cluster.alive[4:]
+        with pytest.raises(Unreachable):
+            await world.create("a")
+        (first,) = await world.now.databases()
+        tasks = [asyncio.create_task(one) for one in (world.now.delete("a"), create_half())]
+        second = await world.now.lookup("a")
+        await asyncio.gather(*tasks)
+        assert second.members is not None
+        assert second.database_id != first.database_id
 
     run(tmp_path, case)

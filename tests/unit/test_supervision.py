@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
 
 import pytest
 from tests.unit.cluster_world import FakeCluster
@@ -15,6 +17,7 @@ from raylite.actors.surveyor import Surveyor
 from raylite.policies import limits
 from raylite.policies.bookmark import origin
 from raylite.policies.catalogue import DatabaseEntry
+from raylite.policies.errors import DatabaseNotFound
 from raylite.policies.quorum import Member, Members
 from raylite.policies.system import Node, Site
 
@@ -28,9 +31,9 @@ class World:
 
     def __init__(self, *, leased: bool = False) -> None:
         self.cluster, self.now, self.leased = FakeCluster(), 0.0, leased
-        self.node_answers = True
+        self.node_answers, self.is_deleted = True, False
         self.supervision = Supervision(
-            self.cluster, self._config, self._inspect, self._answers, lambda: self.now
+            self.cluster, self._config, self._inspect, self._answers, self._unchanged, lambda: self.now
         )
 
     def _config(self, entry: DatabaseEntry) -> PrimaryConfig:
@@ -43,6 +46,12 @@ class World:
     async def _answers(self, node: str) -> bool:
         assert node == "node-1"
         return self.node_answers
+
+    @contextlib.asynccontextmanager
+    async def _unchanged(self, entry: DatabaseEntry) -> AsyncGenerator[None]:
+        if self.is_deleted:
+            raise DatabaseNotFound(entry.name)
+        yield
 
     def miss(self, times: int = 1) -> list[bool]:
         async def all_at_once() -> list[bool]:
@@ -122,6 +131,16 @@ def test_a_replica_that_answers_after_all_is_left_alone() -> None:
     assert not asyncio.run(world.supervision.replica_lost(ENTRY, "weur"))
     world.now += 10 * limits.START_SECONDS
     assert not asyncio.run(world.supervision.replica_lost(ENTRY, "weur"))
+
+
+def test_what_belongs_to_a_database_that_is_gone_is_neither_ended_nor_started() -> None:
+    world = World()
+    world.is_deleted = True
+    with pytest.raises(DatabaseNotFound):
+        world.miss()
+    with pytest.raises(DatabaseNotFound):
+        asyncio.run(world.supervision.replica_lost(ENTRY, "weur"))
+    assert world.cluster.done == []
 
 
 # Nodes that come and go
