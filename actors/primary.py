@@ -15,21 +15,27 @@ import msgspec
 from raylite.actors.core import messages as m
 from raylite.actors.core import primary as core
 from raylite.actors.core.takeover import Adopted
+from raylite.actors.exporting import Exports, Taken
 from raylite.actors.relay import Relay
 from raylite.actors.replay import bring_up
 from raylite.actors.service import Service, Surroundings, boottime, wall_us
 from raylite.actors.storage.entries import EntryWriter, Made
 from raylite.actors.storage.generation import Directory
 from raylite.actors.storage.primary_file import PrimaryFile, Ran
+from raylite.actors.storage.spool import Spool
 from raylite.actors.storage.thread import DatabaseThread
 from raylite.actors.stream import Connection, Payload, to_failure
 from raylite.policies import limits
 from raylite.policies.bookmark import Bookmark
-from raylite.policies.errors import NotPrimary, Overloaded, StorageFull
+from raylite.policies.errors import Error, NotPrimary, Overloaded, StorageFull
 from raylite.policies.query import Answer, Failure, Query
 from raylite.policies.quorum import Members, majority
 from raylite.policies.status import ActorStatus, CopyCheck
 from raylite.policies.system import Settings, primary_name
+from raylite.policies.transfer import CloseTransfer, OpenExport, ReadExport
+
+Job = Callable[[PrimaryFile, float, Error | None], Ran]
+"""Work on the database's thread: on that file, within these seconds, writing only without a refusal."""
 
 
 class PrimaryConfig(msgspec.Struct, frozen=True):
@@ -53,6 +59,7 @@ class Primary(Service):
         self._relay: Relay | None = None
         self._writer: EntryWriter | None = None
         self._file: PrimaryFile | None = None
+        self._exports: Exports | None = None
         self._wal_bytes = 0
         self._checkpointing = False
         self._full: StorageFull | None = None
@@ -79,6 +86,8 @@ class Primary(Service):
             case m.Follow() if connection is not None and self._relay is not None:
                 self._relay.follow(connection, payload)
                 return None
+            case OpenExport() | ReadExport() | CloseTransfer() if self._exports is not None:
+                return self._exports.answer(payload)
             case _:
                 raise NotPrimary(self.config.database, self._relay.core.epoch if self._relay else 0)
 
@@ -124,21 +133,46 @@ class Primary(Service):
 
     async def _query(self, query: Query) -> Answer | Failure:
         """The answer once all that it may have seen is confirmed; errors wait likewise."""
+
+        def job(file: PrimaryFile, seconds: float, refusal: Error | None) -> Ran:
+            return file.run(query, seconds, refusal)
+
+        return self._answer(*await self._run(query.database, query.bookmark, query.seconds, job))
+
+    async def _run(self, database: str, bookmark: str, seconds: float, job: Job) -> tuple[Ran, Bookmark]:
+        """What the job did, and its bookmark, once all that it may have seen is confirmed."""
         relay, file = self._relay, self._file
         if file is None and self._full is not None:
             raise self._full
-        if relay is None or file is None or query.database != self.config.database_id:
+        if relay is None or file is None or database != self.config.database_id:
             raise NotPrimary(self.config.database, relay.core.epoch if relay else 0)
-        deadline = boottime() + min(query.seconds, limits.LONGEST_QUERY_SECONDS)
-        relay.core.admit(Bookmark.parse(query.bookmark) if query.bookmark else None, boottime())
+        deadline = boottime() + min(seconds, limits.LONGEST_QUERY_SECONDS)
+        relay.core.admit(Bookmark.parse(bookmark) if bookmark else None, boottime())
         try:
             await self._wait_for_room(deadline)
             refusal = relay.core.refusal_of_writes(boottime())
-            ran = await self._thread.run(partial(file.run, query, deadline - boottime(), refusal))
+            ran = await self._thread.run(lambda: job(file, deadline - boottime(), refusal))
             self._wal_bytes = ran.wal_bytes
-            return self._answer(ran, await self._gate(relay, ran, deadline))
+            return ran, await self._gate(relay, ran, deadline)
         finally:
             relay.core.dismissed()
+
+    async def _snapshot(self, request: OpenExport) -> Taken:
+        """The state of this copy, once it is confirmed."""
+        taken: list[Taken] = []
+
+        def job(file: PrimaryFile, _seconds: float, _refusal: Error | None) -> Ran:
+            snapshot, ran = file.snapshot()
+            taken.append(Taken(snapshot, ran.mark))
+            return ran
+
+        try:
+            await self._run(request.database, request.bookmark, limits.QUERY_SECONDS, job)
+        except BaseException:
+            for one in taken:
+                one.snapshot.close()
+            raise
+        return taken[0]
 
     async def _gate(self, relay: Relay, ran: Ran, deadline: float) -> Bookmark:
         """Waits until all that this query may have seen is confirmed; returns its bookmark."""
@@ -160,6 +194,8 @@ class Primary(Service):
             Directory.claim_or_fresh, self.place(config.directory), limits.LEASE_SECONDS
         )
         members = await self._first_members()
+        spool = await asyncio.to_thread(Spool, self._directory.spool)
+        self._exports = Exports(self.name, spool, self._snapshot)
         reign = core.PrimaryCore(
             config.database_id, config.database, members, self._directory.id, jitter=random.random()
         )
@@ -224,6 +260,8 @@ class Primary(Service):
             self._relay.stop()
             await self._relay.release()
         await super().stop()
+        if self._exports is not None:
+            await self._exports.stop()
         if self._file is not None:
             await self._thread.run(self._file.close)
         await self._thread.stop(limits.QUERY_SECONDS)

@@ -15,7 +15,9 @@ from raylite.policies.status import ActorStatus
 from raylite.policies.system import REGISTRY
 from raylite.router import api
 from raylite.router.client import DatabaseInfo
-from raylite.router.progress import steps
+from raylite.router.dump import Selection
+from raylite.router.moving import Exported
+from raylite.router.progress import moving, steps
 from raylite.router.result import Result
 from raylite.router.runtime import statuses_of
 from raylite.router.sync import background
@@ -82,6 +84,21 @@ class CliSession:
             return Executed([session.prepare(sql).all()], session.bookmark)
         with steps(f"Running SQL on {name}"):
             return Executed(database.exec(sql))
+
+    def export(
+        self, name: str, path: Path, kind: str | None, selection: Selection, region: str | None
+    ) -> Exported:
+        """Writes a database into a file."""
+        database = api.connect(name, region=region)
+        with moving(f"Exporting {name}") as progress:
+            return database.export(
+                path,
+                kind=kind,
+                tables=selection.tables,
+                schema=selection.schema,
+                data=selection.data,
+                progress=progress,
+            )
 
     async def _system(self) -> SystemStatus:
         overview = await handles.call(REGISTRY, "overview", seconds=limits.START_SECONDS)

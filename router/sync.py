@@ -9,7 +9,7 @@ import asyncio
 import atexit
 import os
 import threading
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import CancelledError, Future
 from typing import TypeVar, overload
 
@@ -20,6 +20,7 @@ from raylite.policies.errors import OutcomeUnknown
 from raylite.policies.query import Value
 from raylite.policies.session import FIRST_UNCONSTRAINED
 from raylite.router.client import AsyncDatabase, AsyncSession, AsyncStatement, DatabaseInfo
+from raylite.router.moving import Exported, Watch
 from raylite.router.parameters import Bindable, seconds_of
 from raylite.router.result import Result, Row
 
@@ -251,6 +252,29 @@ class Database(_Waiting):
         that the first query must see, from another session's `bookmark`; raises `BookmarkError` for anything else.
         """
         return Session(self._inner.with_session(constraint), self._seconds)
+
+    def export(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        kind: str | None = None,
+        tables: Sequence[str] = (),
+        schema: bool = True,
+        data: bool = True,
+        progress: Watch | None = None,
+        timeout: float | None = None,
+    ) -> Exported:
+        """Writes one state of the database, with all that was acknowledged before, into a file.
+
+        kind: "sql", or "sqlite" for a SQLite database; by the file's name unless given. tables (only these, all if
+        empty), schema, data: what SQL has. The file replaces what was there, once it is whole. Raises `StorageFull`
+        if a copy's node or this one has no room for the database; timeout: seconds, an hour unless given.
+        """
+        seconds = seconds_of(timeout, limits.LONGEST_QUERY_SECONDS)
+        work = self._inner.export(
+            path, kind=kind, tables=tables, schema=schema, data=data, progress=progress, timeout=seconds
+        )
+        return background.run(work, seconds + limits.THREAD_GRACE_SECONDS)
 
     def info(self) -> DatabaseInfo:
         """Where the database is, and how its actors are."""
