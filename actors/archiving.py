@@ -16,17 +16,16 @@ from contextlib import closing
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from raylite.actors.cold import marker, timeline
-from raylite.actors.cold.archive import Archive, Moment
+from raylite.actors.cold.archive import Archive
 from raylite.actors.cold.file_pages import FilePages
 from raylite.actors.cold.folder import open_store
 from raylite.actors.cold.past import Past
 from raylite.actors.cold.restore import restore
 from raylite.actors.cold.retention import Retention
 from raylite.actors.cold.snapshot import Run
-from raylite.actors.cold.timeline import Span
 from raylite.actors.cold.uploader import Source, Uploader
 from raylite.actors.cold.uploading import UploadState
 from raylite.actors.service import boottime
@@ -37,6 +36,7 @@ from raylite.policies.backoff import Backoff
 from raylite.policies.bookmark import Bookmark
 from raylite.policies.errors import Error, NotAllowed, Overloaded, Unreachable
 from raylite.policies.query import Query
+from raylite.policies.status import TimeSpan
 
 T = TypeVar("T")
 _THREADS = 3
@@ -70,11 +70,19 @@ class _Ground:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
+class ConfirmedSource(Source, Protocol):
+    """A source that knows where it ends."""
+
+    def newest(self) -> Bookmark:
+        """The newest confirmed entry."""
+        ...
+
+
 class Archiving:
     """One database's archive, as its primary keeps it. address: of the store; directory: its primary's."""
 
     def __init__(
-        self, address: str, system_id: str, database_id: str, source: Source, directory: Path
+        self, address: str, system_id: str, database_id: str, source: ConfirmedSource, directory: Path
     ) -> None:
         self._past = Past(directory / "past", RealFiles(), time.time)
         self._address, self._system_id, self._database_id = address, system_id, database_id
@@ -125,13 +133,21 @@ class Archiving:
         uploader = await self._opened()
         await uploader.flush(place, limits.COLD_FLUSH_SECONDS)
 
-    async def find(self, time_us: int) -> Moment:
-        """The newest entry that is held and not later; raises `ParameterError` if all that is kept is."""
-        return await self._ground.work(partial(timeline.find, await self._archive(), time_us))
+    async def moment(self, time_us: int) -> str:
+        """The bookmark of the newest confirmed entry that is not later than this, microseconds since 1970.
 
-    async def span(self) -> Span:
-        """The oldest and the newest entry that can be restored."""
-        return await self._ground.work(partial(timeline.span, await self._archive()))
+        Raises `ParameterError` if all that is kept is later, `Unreachable` if the store is not there.
+        """
+        await self.flush(self._source.newest())
+        found = await self._ground.work(partial(timeline.find, await self._archive(), time_us))
+        return str(found.bookmark)
+
+    async def span(self) -> TimeSpan:
+        """How far back the database can be read."""
+        await self.flush(self._source.newest())
+        found = await self._ground.work(partial(timeline.span, await self._archive()))
+        oldest, newest = found.oldest, found.newest
+        return TimeSpan(str(oldest.bookmark), oldest.time_us, str(newest.bookmark), newest.time_us)
 
     async def read(self, query: Query, goal: Bookmark) -> Execution:
         """What the query finds in the database as it was at `goal`, which is confirmed.

@@ -38,9 +38,15 @@ class ConfirmedLog:
         count = sum(1 for _ in takewhile(lambda piece: leader.has_confirmed(piece.place), pieces))
         return found.pieces[:count]
 
+    def newest(self) -> Bookmark:
+        """The newest confirmed entry."""
+        confirmed = self._relay.core.confirmed
+        assert confirmed is not None, "a leader has opened this"
+        return confirmed
+
     def waiting_bytes(self, after: Bookmark) -> int:
         """1 if anything behind `after` is confirmed, else 0: how much it is nobody has counted."""
-        confirmed = self._relay.core.confirmed
-        if confirmed is None or after.digest == confirmed.digest:
+        confirmed = self.newest()
+        if after.digest == confirmed.digest:
             return 0
         return int(after.sequence <= confirmed.sequence)  # of the same one: `after` lies within that entry

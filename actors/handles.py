@@ -25,7 +25,7 @@ from raylite.actors.registry import Registry
 from raylite.actors.replica import Replica, ReplicaConfig
 from raylite.actors.revival import replace_if_hung
 from raylite.actors.routing import Routing
-from raylite.actors.stream import Endpoint
+from raylite.actors.stream import Endpoint, Payload, from_failure
 from raylite.actors.stream_codec import decode_payload, encode_payload
 from raylite.policies import limits
 from raylite.policies.catalogue import DatabaseEntry, RoutingTable
@@ -46,6 +46,7 @@ from raylite.policies.system import (
     primary_name,
     replica_name,
 )  # fmt: skip
+from raylite.policies.transfer import TransferReply, TransferRequest
 
 ray: Any = _ray  # Ray leaves parts of its API untyped
 
@@ -164,17 +165,31 @@ def _cause(error: RayError, actor: str) -> Error:
 
 async def ask(actor: str, query: Query, seconds: float) -> Answer | Failure:
     """A query as Ray's own call; raises `Unreachable` (not sent), or `NoReply` (may have been received)."""
+    answer = await _carried(actor, query, seconds)
+    assert isinstance(answer, Answer | Failure), "a query is answered by nothing else"
+    return answer
+
+
+async def request(actor: str, request: TransferRequest, seconds: float) -> TransferReply | None:
+    """As `ask`, for one step of an export or import; raises the actor's error."""
+    reply = await _carried(actor, request, seconds)
+    if isinstance(reply, Failure):
+        raise from_failure(reply)
+    assert reply is None or isinstance(reply, TransferReply), "a transfer is answered by nothing else"
+    return reply
+
+
+async def _carried(actor: str, payload: Payload, seconds: float) -> Payload | None:
     try:
         handle = await asyncio.to_thread(ray.get_actor, actor, namespace=NAMESPACE)
     except ValueError as error:
         raise Unreachable(actor, "there is no such actor") from error
     try:
         async with asyncio.timeout(seconds):
-            answer = decode_payload(await handle.ask.remote(encode_payload(query)))
+            answer: bytes = await handle.ask.remote(encode_payload(payload))
     except (RayError, TimeoutError) as error:
         raise NoReply(actor, type(error).__name__) from error
-    assert isinstance(answer, Answer | Failure), "a query is answered by nothing else"
-    return answer
+    return decode_payload(answer) if answer else None
 
 
 class RaySurroundings:

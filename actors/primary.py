@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 
 import msgspec
@@ -16,7 +16,9 @@ from raylite.actors.core import messages as m
 from raylite.actors.core import primary as core
 from raylite.actors.core.leader import Leader
 from raylite.actors.core.takeover import Adopted
+from raylite.actors.exporting import Exports, Taken
 from raylite.actors.hand_over import HandOver
+from raylite.actors.reign_status import reign_status
 from raylite.actors.relay import Relay
 from raylite.actors.replay import bring_up
 from raylite.actors.service import Service, Surroundings, boottime, wall_us
@@ -24,16 +26,21 @@ from raylite.actors.storage.engine import Execution
 from raylite.actors.storage.entries import EntryWriter, Made
 from raylite.actors.storage.generation import Directory
 from raylite.actors.storage.primary_file import PrimaryFile, Ran
+from raylite.actors.storage.spool import Spool
 from raylite.actors.storage.thread import DatabaseThread
 from raylite.actors.stream import Connection, Payload, to_failure
 from raylite.actors.wal_room import WalRoom
 from raylite.policies import limits
 from raylite.policies.bookmark import Bookmark
-from raylite.policies.errors import NotAllowed, NotPrimary, Overloaded, StorageFull
+from raylite.policies.errors import Error, NotAllowed, NotPrimary, Overloaded, StorageFull
 from raylite.policies.query import Answer, Failure, Query
-from raylite.policies.quorum import Members, majority
+from raylite.policies.quorum import Members
 from raylite.policies.status import ActorStatus, CopyCheck, TimeSpan
 from raylite.policies.system import Settings, primary_name
+from raylite.policies.transfer import CloseTransfer, OpenExport, ReadExport
+
+Job = Callable[[PrimaryFile, float, Error | None], Ran]
+"""Work on the database's thread: on that file, within these seconds, writing only without a refusal."""
 
 
 class PrimaryConfig(msgspec.Struct, frozen=True):
@@ -59,6 +66,7 @@ class Primary(Service):
         self._file: PrimaryFile | None = None
         self.archiving: Archiving | None = None
         self._room: WalRoom | None = None
+        self._exports: Exports | None = None
         self._full: StorageFull | None = None
         self._hand_over = HandOver(self._commit)
         self.hold(self._start())
@@ -80,6 +88,8 @@ class Primary(Service):
             ):
                 self.relay.follow(connection, payload)
                 return None
+            case OpenExport() | ReadExport() | CloseTransfer() if self._exports is not None:
+                return self._exports.answer(payload)
             case _:
                 raise NotPrimary(self.config.database, self.relay.core.epoch if self.relay else 0)
 
@@ -91,87 +101,63 @@ class Primary(Service):
 
     async def status(self) -> ActorStatus:
         """How this primary is."""
-        reign = self.relay.core if self.relay else None
-        leader = reign.leader if reign else None
-        members = reign.members.current if reign else self.config.members.current
-        return ActorStatus(
+        full = self._room.full if self._room else self._full
+        return reign_status(
             self.name,
-            "primary",
             self.region,
-            os.getpid(),
-            reign.phase.name.lower().replace("_", " ") if reign else "claiming its directory",
-            reign.epoch if reign else 0,
-            str(leader.confirmed) if leader else "",
-            None,
+            self.relay.core if self.relay else None,
             self._room.bytes if self._room else 0,
-            answering=leader.answering(boottime()) if leader else 0,
-            needed=majority(len(members)),
-            problems=self._problems(),
-            cold=self.archiving.state().held if self.archiving else "",
+            str(full or ""),
+            self.archiving.state() if self.archiving else None,
         )
-
-    def _problems(self) -> tuple[str, ...]:
-        leader = self.relay.core.leader if self.relay else None
-        if leader is None:
-            return ("no quorum of its followers has promised yet",)
-        now = boottime()
-        silent = [
-            one.member for one in leader.peers.values() if one.member and not leader.answers(one.member, now)
-        ]
-        lost = [one.member for one in leader.peers.values() if one.member and one.refuses]
-        found = [f"{one.follower} does not answer" for one in silent]
-        found += [f"{one.follower} holds this database no more" for one in lost]
-        found += [f"{one} has no room left on its disk" for one in leader.low]
-        cold = self.archiving.state().problem if self.archiving else ""
-        full = str(self._room.full or "") if self._room else str(self._full or "")
-        return (*found, *(one for one in (full, cold) if one))
 
     async def _query(self, query: Query) -> Answer | Failure:
         """The answer once all that it may have seen is confirmed; errors wait likewise."""
+        if query.at:
+            return await self._read_past(query)
+
+        def job(file: PrimaryFile, seconds: float, refusal: Error | None) -> Ran:
+            return file.run(query, seconds, refusal)
+
+        ran, mark = await self._run(query.database, query.bookmark, query.seconds, job)
+        return self._answer(ran.execution, mark)
+
+    async def _run(self, database: str, bookmark: str, seconds: float, job: Job) -> tuple[Ran, Bookmark]:
+        """What the job did, and its bookmark, once all that it may have seen is confirmed."""
+        with self._admitted(database, bookmark) as (relay, file, room):
+            deadline = boottime() + min(seconds, limits.LONGEST_QUERY_SECONDS)
+            await room.wait(deadline)
+            refusal = relay.core.refusal_of_writes(boottime()) or self._refusal_of_archiving()
+            ran = await self._thread.run(lambda: job(file, deadline - boottime(), refusal))
+            room.bytes = ran.wal_bytes
+            return ran, await self._gate(relay, ran, deadline)
+
+    @contextmanager
+    def _admitted(self, database: str, bookmark: str) -> Generator[tuple[Relay, PrimaryFile, WalRoom]]:
+        """For the time of a query; raises if none may run here now."""
         relay, file, room = self.relay, self._file, self._room
         if file is None and self._full is not None:
             raise self._full
-        if relay is None or file is None or room is None or query.database != self.config.database_id:
+        if relay is None or file is None or room is None or database != self.config.database_id:
             raise NotPrimary(self.config.database, relay.core.epoch if relay else 0)
-        deadline = boottime() + min(query.seconds, limits.LONGEST_QUERY_SECONDS)
-        named = query.at or query.bookmark
-        relay.core.admit(Bookmark.parse(named) if named else None, boottime())
+        relay.core.admit(Bookmark.parse(bookmark) if bookmark else None, boottime())
         try:
-            if query.at:
-                return self._answer(await self._read_past(query), Bookmark.parse(query.at))
-            await room.wait(deadline)
-            refusal = relay.core.refusal_of_writes(boottime()) or self._refusal_of_archiving()
-            ran = await self._thread.run(partial(file.run, query, deadline - boottime(), refusal))
-            room.bytes = ran.wal_bytes
-            return self._answer(ran.execution, await self._gate(relay, ran, deadline))
+            yield relay, file, room
         finally:
             relay.core.dismissed()
 
-    async def _read_past(self, query: Query) -> Execution:
-        return await self._archive().read(query, Bookmark.parse(query.at))
+    async def _read_past(self, query: Query) -> Answer | Failure:
+        with self._admitted(query.database, query.at):
+            goal = Bookmark.parse(query.at)
+            return self._answer(await self._archive().read(query, goal), goal)
 
     async def moment(self, time_us: int) -> str:
-        """The bookmark of the newest entry that is not later than this, microseconds since 1970.
-
-        Raises `ParameterError` if all that is kept is later, `Unreachable` if cold storage is.
-        """
-        archiving = await self._up_to_date()
-        return str((await archiving.find(time_us)).bookmark)
+        """See `Archiving.moment`."""
+        return await self._archive().moment(time_us)
 
     async def span(self) -> TimeSpan:
-        """How far back this database can be read and restored."""
-        found = await (await self._up_to_date()).span()
-        oldest, newest = found.oldest, found.newest
-        return TimeSpan(str(oldest.bookmark), oldest.time_us, str(newest.bookmark), newest.time_us)
-
-    async def _up_to_date(self) -> Archiving:
-        """Cold storage, with all that is confirmed by now."""
-        archiving = self._archive()
-        confirmed = self.relay.core.confirmed if self.relay else None
-        if confirmed is None:
-            raise NotPrimary(self.config.database, 0)
-        await archiving.flush(confirmed)
-        return archiving
+        """See `Archiving.span`."""
+        return await self._archive().span()
 
     def _archive(self) -> Archiving:
         if self.archiving is None:
@@ -179,6 +165,21 @@ class Primary(Service):
                 raise NotAllowed("Going back in time without cold storage", "Start the system with `--cold`.")
             raise NotPrimary(self.config.database, 0)
         return self.archiving
+
+    async def _snapshot(self, request: OpenExport) -> Taken:
+        """The state of this copy, once it is confirmed."""
+        with ExitStack() as stack:
+            taken: list[Taken] = []
+
+            def job(file: PrimaryFile, _seconds: float, _refusal: Error | None) -> Ran:
+                snapshot, ran = file.snapshot()
+                stack.callback(snapshot.close)
+                taken.append(Taken(snapshot, ran.mark))
+                return ran
+
+            await self._run(request.database, request.bookmark, limits.QUERY_SECONDS, job)
+            stack.pop_all()
+        return taken[0]
 
     async def _gate(self, relay: Relay, ran: Ran, deadline: float) -> Bookmark:
         """Waits until all that this query may have seen is confirmed; returns its bookmark."""
@@ -202,6 +203,8 @@ class Primary(Service):
             Directory.claim_or_fresh, self.place(config.directory), limits.LEASE_SECONDS
         )
         members = await self._first_members()
+        spool = await asyncio.to_thread(Spool, self._directory.spool)
+        self._exports = Exports(self.name, spool, self._snapshot)
         reign = core.PrimaryCore(
             config.database_id, config.database, members, self._directory.id, jitter=random.random()
         )
@@ -274,6 +277,8 @@ class Primary(Service):
             self.relay.stop()
             await self.relay.release()
         await super().stop()
+        if self._exports is not None:
+            await self._exports.stop()
         if self._file is not None:
             await self._thread.run(self._file.close)
         await self._thread.stop(limits.QUERY_SECONDS)

@@ -10,6 +10,8 @@ import contextlib
 import secrets
 from collections.abc import AsyncGenerator, Sequence
 
+import msgspec
+
 from raylite.actors.catalogue import Catalogue
 from raylite.actors.core import messages as m
 from raylite.actors.holders import holders
@@ -26,7 +28,7 @@ from raylite.policies.names import database_name
 from raylite.policies.placement import choose_followers, primary_region, tolerated_nodes
 from raylite.policies.quorum import Member, Members, is_quorum
 from raylite.policies.replication import Replication
-from raylite.policies.status import Overview
+from raylite.policies.status import ActorStatus, Overview
 from raylite.policies.system import REGISTRY, Settings, Site, primary_name, replica_name
 
 
@@ -60,9 +62,12 @@ class Registry(Primary):
     def _actor_name(self) -> str:
         return REGISTRY
 
-    def _problems(self) -> tuple[str, ...]:
+    async def status(self) -> ActorStatus:
+        """How its database is, and what it could not do for others."""
+        found = await super().status()
         unfinished = [f"{name}: {why}" for name, why in self._unfinished.items() if why]
-        return (*super()._problems(), *self._surveyor.problems, *unfinished)
+        problems = (*found.problems, *self._surveyor.problems, *unfinished)
+        return msgspec.structs.replace(found, problems=problems)
 
     # The reign
 

@@ -12,12 +12,15 @@ import msgspec
 from raylite.actors.applying import Applier
 from raylite.actors.core import messages as m
 from raylite.actors.core import replica as core
+from raylite.actors.exporting import Exports, Taken
 from raylite.actors.links import Link
 from raylite.actors.service import Service, Surroundings, boottime, wall_us
 from raylite.actors.storage.copy_check import checked
 from raylite.actors.storage.engine import Engine, Execution
 from raylite.actors.storage.generation import Directory
 from raylite.actors.storage.replica_file import ReplicaFile
+from raylite.actors.storage.snapshot import Snapshot
+from raylite.actors.storage.spool import Spool
 from raylite.actors.storage.thread import DatabaseThread
 from raylite.actors.stream import Connection, Payload, to_failure
 from raylite.policies import limits
@@ -26,6 +29,7 @@ from raylite.policies.errors import Corrupt, Error, StorageFull, Unreachable
 from raylite.policies.query import Answer, Query
 from raylite.policies.status import ActorStatus, CopyCheck
 from raylite.policies.system import Settings, primary_name, replica_name
+from raylite.policies.transfer import CloseTransfer, OpenExport, ReadExport
 
 
 class ReplicaConfig(msgspec.Struct, frozen=True):
@@ -54,6 +58,7 @@ class Replica(Service):
         self._file: ReplicaFile | None = None
         self._applier: Applier | None = None
         self._engine: Engine | None = None
+        self._exports: Exports | None = None
         self._shown = self._log.published
         self._lag_ms: float | None = None
         self._progress = asyncio.Condition()
@@ -71,6 +76,8 @@ class Replica(Service):
         """Queries; the stream arrives over the connection that this replica dialled."""
         if isinstance(payload, Query) and payload.database == self.config.database_id:
             return self._query(payload)
+        if isinstance(payload, OpenExport | ReadExport | CloseTransfer) and self._exports is not None:
+            return self._exports.answer(payload)
         raise Unreachable(self.name, "it serves another database, or none")
 
     async def _query(self, query: Query) -> Payload | None:
@@ -86,6 +93,14 @@ class Replica(Service):
         if execution.error is not None:
             return to_failure(execution.error, str(mark))
         return Answer(execution.results, str(mark), self.name, self.region, False, False)
+
+    async def _snapshot(self, request: OpenExport) -> Taken:
+        """What this copy shows, on the thread that alone changes that: the bookmark is exactly the snapshot's."""
+        file = self._file
+        if request.database != self.config.database_id or not await self._has_reached(request.bookmark):
+            raise Unreachable(self.name, f"it does not show {request.bookmark or 'a whole copy'} yet")
+        assert file is not None, "an entry is shown only once the copy is open"
+        return await self._writer.run(lambda: Taken(Snapshot(file.database), file.mark))
 
     async def _has_reached(self, text: str) -> bool:
         """Whether this copy shows the bookmark, waiting for it a while; raises `BookmarkError` if it never can."""
@@ -126,6 +141,7 @@ class Replica(Service):
         directory = self._directory = await asyncio.to_thread(
             Directory.claim_or_fresh, self.place(config.directory), limits.LEASE_SECONDS
         )
+        self._exports = Exports(self.name, await asyncio.to_thread(Spool, directory.spool), self._snapshot)
         file = self._file = await self._open(directory)
         self._applier = Applier(file)
         record = file.record
@@ -262,6 +278,8 @@ class Replica(Service):
     async def stop(self) -> None:
         """Ends service, then closes the copy."""
         await super().stop()
+        if self._exports is not None:
+            await self._exports.stop()
         if self._engine is not None:
             await self._reader.run(self._engine.close)
         if self._file is not None:

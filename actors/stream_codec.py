@@ -17,8 +17,9 @@ from raylite.actors.core.messages import RelayMessage
 from raylite.policies import errors
 from raylite.policies.errors import Error, ParameterError
 from raylite.policies.query import Answer, Failure, Mode, Query, Rows, Statement, StatementMeta, Value
+from raylite.policies.transfer import TransferReply, TransferRequest
 
-Payload = RelayMessage | Query | Answer | Failure
+Payload = RelayMessage | Query | Answer | Failure | TransferRequest | TransferReply
 
 REQUEST: Final = 1
 REPLY: Final = 2
@@ -190,7 +191,9 @@ class _Answer(msgspec.Struct, frozen=True, array_like=True, tag="Answer"):
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
-_DECODER: Final = msgspec.msgpack.Decoder(RelayMessage | _Query | _Answer | Failure)
+_DECODER: Final = msgspec.msgpack.Decoder(
+    RelayMessage | _Query | _Answer | Failure | TransferRequest | TransferReply
+)
 _VALUES: Final = frozenset({type(None), bool, int, float, str, bytes})
 
 

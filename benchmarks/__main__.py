@@ -25,8 +25,8 @@ import raylite
 from raylite.actors import handles
 from raylite.policies.status import ActorStatus
 from raylite.router import api
+from raylite.router.background import background
 from raylite.router.runtime import Runtime, own_region
-from raylite.router.sync import background
 
 ROUNDS = 5
 CALLS = 200

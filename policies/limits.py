@@ -61,6 +61,21 @@ MISSED_SECONDS = 2 * LEASE_SECONDS
 REMEMBERED_TEXTS = 4096
 REMEMBERED_TEXT_CHARACTERS = 10_000
 
+# Import and export
+TRANSFERS = 4
+"""Exports, and imports, that one actor has under way at a time; more are `Overloaded`."""
+TRANSFER_BYTES = 64 << 30
+"""The largest file that an import takes."""
+TRANSFER_PART_BYTES = 1 << 20
+TRANSFER_PARTS = 4
+"""Parts that a driver asks for, or sends, before it has the answer to the first of them."""
+TRANSFER_CALL_SECONDS = 30.0
+"""A driver waits this long for the answer to a part."""
+TRANSFER_HOLD_SECONDS = 1.0
+"""An actor that has nothing new to say about a transfer answers after this long."""
+TRANSFER_IDLE_SECONDS = 60.0
+"""A transfer that nobody asks for is given up after this long."""
+
 # Routing
 ROUTING_NEAR_MS = 5.0
 """Round trips that differ by less count as equally near."""

@@ -19,9 +19,10 @@ from raylite.policies.errors import DatabaseExists, DatabaseNotFound, NoQuorum, 
 from raylite.policies.regions import DEFAULT, Given, Regions, parse
 from raylite.policies.routing import RoutingPolicy
 from raylite.policies.system import REGISTRY, ROUTING, Settings
+from raylite.router.background import background
 from raylite.router.client import AsyncDatabase
 from raylite.router.runtime import Runtime, own_region
-from raylite.router.sync import Database, background
+from raylite.router.sync import Database
 
 
 class _Process:

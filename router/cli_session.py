@@ -14,12 +14,14 @@ from raylite.policies.catalogue import DatabaseEntry
 from raylite.policies.status import ActorStatus
 from raylite.policies.system import REGISTRY
 from raylite.router import api
+from raylite.router.background import background
 from raylite.router.client import DatabaseInfo
+from raylite.router.dump import Selection
 from raylite.router.moments import as_text
-from raylite.router.progress import steps
+from raylite.router.moving import Exported
+from raylite.router.progress import moving, steps
 from raylite.router.result import Result
 from raylite.router.runtime import statuses_of
-from raylite.router.sync import background
 
 
 class SystemStatus(msgspec.Struct, frozen=True):
@@ -97,6 +99,21 @@ class CliSession:
             span = database.span()
             bookmark = span.newest if timestamp is None else database.at(timestamp).bookmark
         return {"bookmark": bookmark, "oldest": span.oldest, "oldest_time": as_text(span.oldest_us)}
+
+    def export(
+        self, name: str, path: Path, kind: str | None, selection: Selection, region: str | None
+    ) -> Exported:
+        """Writes a database into a file."""
+        database = api.connect(name, region=region)
+        with moving(f"Exporting {name}") as progress:
+            return database.export(
+                path,
+                kind=kind,
+                tables=selection.tables,
+                schema=selection.schema,
+                data=selection.data,
+                progress=progress,
+            )
 
     async def _system(self) -> SystemStatus:
         overview = await handles.call(REGISTRY, "overview", seconds=limits.START_SECONDS)

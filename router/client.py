@@ -8,20 +8,27 @@ nothing was applied. A cancelled write may have taken effect, as after `OutcomeU
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from os import PathLike, fspath
+from pathlib import Path
 from typing import Protocol, overload
 
 import msgspec
 
+from raylite.actors.transfers import Stop
 from raylite.policies import limits
-from raylite.policies.errors import LimitExceeded, ParameterError
+from raylite.policies.errors import LimitExceeded, OutcomeUnknown, ParameterError, Unreachable
 from raylite.policies.query import Mode, Value
 from raylite.policies.query import Statement as Text
 from raylite.policies.session import FIRST_UNCONSTRAINED, begin
 from raylite.policies.status import ActorStatus, TimeSpan
+from raylite.policies.transfer import Kind
 from raylite.router.asking import Asked, Asker, PrimaryAsker, SessionAsker
+from raylite.router.dump import Selection
+from raylite.router.exporting import Exporter, kind_of
 from raylite.router.moments import Moment, bookmark_in, time_us
-from raylite.router.parameters import Bindable, checked, values
+from raylite.router.moving import Exported, Step, Watch
+from raylite.router.parameters import Bindable, checked, seconds_of, values
 from raylite.router.result import Result, Row, as_lists, first_of, results_of
 from raylite.router.router import Router
 
@@ -229,9 +236,54 @@ class AsyncDatabase:
         """How far back `at` goes."""
         return await self._desk.span()
 
+    async def export(
+        self,
+        path: str | PathLike[str],
+        *,
+        kind: str | None = None,
+        tables: Sequence[str] = (),
+        schema: bool = True,
+        data: bool = True,
+        progress: Watch | None = None,
+        timeout: float | None = None,
+    ) -> Exported:
+        """Writes one state of the database, with all that was acknowledged before, into a file.
+
+        kind: "sql", or "sqlite" for a SQLite database; by the file's name unless given. tables (only these, all if
+        empty), schema, data: what SQL has. The file replaces what was there, once it is whole. Raises `StorageFull`
+        if a copy's node or this one has no room for the database; timeout: seconds, an hour unless given.
+        """
+        target, chosen = Path(fspath(path)), Selection(tuple(tables), schema, data)
+        form = kind_of(target) if kind is None else _kind(kind)
+        if form is Kind.SQLITE and chosen != Selection():
+            raise ParameterError("a SQLite file has all tables, their schema and data")
+        stop = Stop(seconds_of(timeout, limits.LONGEST_QUERY_SECONDS))
+        bookmark = await self._newest(min(stop.left, self.seconds))
+        exporter = Exporter(self._router, self._asker.database_id, bookmark, stop, progress or _unwatched)
+        return await exporter.run(target, form, chosen)
+
+    async def _newest(self, seconds: float) -> str:
+        """A bookmark that covers all that was acknowledged by now."""
+        try:
+            asked = await self._asker.ask(Mode.RUN, (Text("SELECT 1"),), seconds)
+        except OutcomeUnknown as error:
+            raise Unreachable(self.name, error.reason) from error
+        return asked.answer.bookmark
+
     async def info(self) -> DatabaseInfo:
         """Where the database is, and how its actors are."""
         return await self._desk.describe()
+
+
+def _kind(name: str) -> Kind:
+    try:
+        return Kind(name)
+    except ValueError:
+        raise ParameterError(f"a file is of kind 'sql' or 'sqlite', not {name!r}") from None
+
+
+def _unwatched(step: Step) -> None:
+    """Tells nobody."""
 
 
 async def _batch(asker: Asker, statements: Iterable[AsyncStatement], seconds: float | None) -> list[Result]:

@@ -122,10 +122,7 @@ class Errand:
             return []
         if self._query.primary or self._learned.writes(self._query):
             return [route.primary]
-        copies = {one.actor for one in route.candidates}
-        ranked = route.policy.rank(self._region, route.candidates)
-        nearest = [one.actor for one in ranked if one.actor in copies]
-        return nearest if route.primary in nearest else [*nearest, route.primary]
+        return route.nearest(self._region)
 
     async def _find_route(self) -> None:
         """Takes the newest route, unless it leads to another database of that name.

@@ -8,6 +8,7 @@ import msgspec
 
 from raylite.policies.query import Answer, Failure, Query
 from raylite.policies.routing import Candidate, RoutingPolicy
+from raylite.policies.transfer import TransferReply, TransferRequest
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -19,6 +20,13 @@ class Route(msgspec.Struct, frozen=True):
     candidates: tuple[Candidate, ...]
     policy: RoutingPolicy
 
+    def nearest(self, region: str) -> list[str]:
+        """The copies to ask in turn, as the policy ranks them for that region; the primary is among them."""
+        copies = {one.actor for one in self.candidates}
+        ranked = self.policy.rank(region, self.candidates)
+        nearest = [one.actor for one in ranked if one.actor in copies]
+        return nearest if self.primary in nearest else [*nearest, self.primary]
+
 
 class Transport(Protocol):
     """Carries one query to one actor."""
@@ -28,6 +36,10 @@ class Transport(Protocol):
 
         Raises `NoReply` if the query may have been received, any other `Error` only if it certainly was not.
         """
+        ...
+
+    async def request(self, actor: str, request: TransferRequest, seconds: float) -> TransferReply | None:
+        """What the actor answered to one step of an export or import; raises its error, or as `ask`."""
         ...
 
 

@@ -8,12 +8,15 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
     SpinnerColumn,
     TextColumn,
     TimeElapsedColumn,
 )
+
+from raylite.router.moving import Step
 
 console = Console(stderr=True)
 
@@ -34,3 +37,23 @@ def bar(title: str, total: int) -> Generator[Callable[[int], None]]:
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(title, total=total)
         yield lambda done: progress.update(task, completed=done)
+
+
+@contextmanager
+def moving(title: str) -> Generator[Callable[[Step], None]]:
+    """A bar in bytes for each step of an export or import, by its name; the given function says how far it is."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(title, total=None)
+
+        def tell(step: Step) -> None:
+            name = f"{title}: {step.name}"
+            progress.update(task, description=name, completed=step.done, total=step.total or None)
+
+        yield tell

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from raylite.policies.query import Query
+from raylite.policies.transfer import TransferReply, TransferRequest
 from raylite.router.errand import Errand
 from raylite.router.ports import Directory, Reply, Route, Transport
 from raylite.router.texts import Learned
@@ -27,3 +28,15 @@ class Router:
         return await Errand(
             query, self.name, self.region, self._transport, self._directory, self._learned
         ).run()
+
+    async def copies(self) -> list[str]:
+        """The actors of all copies that may be asked now, nearest first."""
+        return (await self._directory.route(self.name)).nearest(self.region)
+
+    async def primary(self) -> str:
+        """The primary's actor."""
+        return (await self._directory.route(self.name)).primary
+
+    async def request(self, actor: str, request: TransferRequest, seconds: float) -> TransferReply | None:
+        """One step of an export or import, sent once; see `Transport.request`."""
+        return await self._transport.request(actor, request, seconds)

@@ -21,6 +21,7 @@ from raylite.policies.query import Answer, Failure, Query
 from raylite.policies.routing import Candidate, Nearest, RoutingPolicy
 from raylite.policies.status import ActorStatus, TimeSpan
 from raylite.policies.system import REGISTRY, ROUTING, Settings
+from raylite.policies.transfer import TransferReply, TransferRequest
 from raylite.router.client import AsyncDatabase, DatabaseInfo
 from raylite.router.router import Route, Router
 
@@ -40,16 +41,19 @@ class Caller:
 
     async def ask(self, actor: str, query: Query, seconds: float) -> Answer | Failure:
         """What the actor answered: over its connection or, if there can be none, by Ray's own call."""
-        if self._runtime.streams:
-            try:
-                connection = await asyncio.wait_for(self.connection(actor), seconds)
-            except (Unreachable, TimeoutError):
-                self._round_trips_ms.pop(actor, None)
-                raise Unreachable(actor, "it cannot be connected to") from None
-            answer = await connection.ask(query, seconds)
-            assert isinstance(answer, Answer | Failure), "a query is answered by nothing else"
-            return answer
-        return await handles.ask(actor, query, seconds)
+        if not self._runtime.streams:
+            return await handles.ask(actor, query, seconds)
+        answer = await (await self._connected(actor, seconds)).ask(query, seconds)
+        assert isinstance(answer, Answer | Failure), "a query is answered by nothing else"
+        return answer
+
+    async def request(self, actor: str, request: TransferRequest, seconds: float) -> TransferReply | None:
+        """As `ask`, for one step of an export or import; raises the actor's error."""
+        if not self._runtime.streams:
+            return await handles.request(actor, request, seconds)
+        reply = await (await self._connected(actor, seconds)).call(request, seconds)
+        assert reply is None or isinstance(reply, TransferReply), "a transfer is answered by nothing else"
+        return reply
 
     async def route(self, name: str) -> Route:
         """The newest route known, with the round trips measured from here."""
@@ -71,6 +75,13 @@ class Caller:
         for found in await asyncio.gather(*dials, return_exceptions=True):
             if isinstance(found, Connection):
                 await found.stop()
+
+    async def _connected(self, actor: str, seconds: float) -> Connection:
+        try:
+            return await asyncio.wait_for(self.connection(actor), seconds)
+        except (Unreachable, TimeoutError):
+            self._round_trips_ms.pop(actor, None)
+            raise Unreachable(actor, "it cannot be connected to") from None
 
     async def connection(self, actor: str) -> Connection:
         """The connection to this actor, dialled if there is none; raises `Unreachable`."""

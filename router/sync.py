@@ -5,108 +5,24 @@ Safe from any thread. Ctrl-C ends the wait; a write that was sent by then may ha
 
 from __future__ import annotations
 
-import asyncio
-import atexit
 import os
-import threading
-from collections.abc import Callable, Coroutine, Iterable
-from concurrent.futures import CancelledError, Future
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import TypeVar, overload
 
-import uvloop
-
 from raylite.policies import limits
-from raylite.policies.errors import OutcomeUnknown
 from raylite.policies.query import Value
 from raylite.policies.session import FIRST_UNCONSTRAINED
 from raylite.policies.status import TimeSpan
+from raylite.router.background import background
 from raylite.router.client import AsyncDatabase, AsyncPast, AsyncSession, AsyncStatement, DatabaseInfo
 from raylite.router.moments import Moment
+from raylite.router.moving import Exported, Watch
 from raylite.router.parameters import Bindable, seconds_of
 from raylite.router.result import Result, Row
 
+__all__ = ["Database", "Past", "Session", "Statement", "background"]
+
 T = TypeVar("T")
-
-
-class Background:
-    """A thread with an event loop, started when it is first needed; for all threads of this process."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
-        os.register_at_fork(after_in_child=self._forget)
-        atexit.register(self.stop)
-
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        """The running loop."""
-        with self._lock:
-            if self._loop is None:
-                self._loop = uvloop.new_event_loop()
-                self._thread = threading.Thread(
-                    target=_serve, args=(self._loop,), name="raylite", daemon=True
-                )
-                self._thread.start()
-            return self._loop
-
-    @property
-    def running(self) -> asyncio.AbstractEventLoop | None:
-        """The loop if it was started."""
-        return self._loop
-
-    def run(self, work: Coroutine[object, object, T], seconds: float | None = None) -> T:
-        """The coroutine's result; an interrupt of the caller cancels it.
-
-        Raises `OutcomeUnknown` if it is cancelled by `stop`, or has no result after `seconds` (None: it has a
-        deadline of its own).
-        """
-        if threading.current_thread() is self._thread:
-            work.close()
-            raise RuntimeError(
-                "called on raylite's own event loop, which would wait for itself: await instead"
-            )
-        future: Future[T] = asyncio.run_coroutine_threadsafe(work, self.loop)
-        try:
-            return future.result(seconds)
-        except CancelledError:
-            raise OutcomeUnknown("this process", "it left the system while a query was under way") from None
-        except TimeoutError:
-            if future.done():
-                raise
-            raise OutcomeUnknown(
-                "this process", f"its event loop gave no answer within {seconds:g} s"
-            ) from None
-        finally:
-            future.cancel()
-
-    def stop(self) -> None:
-        """Cancels whatever runs and ends the thread; the next use starts another."""
-        with self._lock:
-            loop, thread = self._loop, self._thread
-            self._loop = self._thread = None
-        if loop is not None and thread is not None:
-            loop.call_soon_threadsafe(loop.stop)
-            thread.join(limits.CLOSE_SECONDS)
-
-    def _forget(self) -> None:
-        """Begins anew in a forked child, which has the loop but not its thread."""
-        self._lock = threading.Lock()
-        self._loop = self._thread = None
-
-
-def _serve(loop: asyncio.AbstractEventLoop) -> None:
-    """Runs the loop until it is stopped; what is under way then is cancelled."""
-    asyncio.set_event_loop(loop)
-    loop.run_forever()
-    tasks = asyncio.all_tasks(loop)
-    for task in tasks:
-        task.cancel()
-    loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-    loop.close()
-
-
-background = Background()
 
 
 class _Waiting:
@@ -283,6 +199,29 @@ class Database(_Waiting):
     def span(self) -> TimeSpan:
         """How far back `at` goes."""
         return background.run(self._inner.span(), limits.COLD_FLUSH_SECONDS + limits.START_SECONDS)
+
+    def export(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        kind: str | None = None,
+        tables: Sequence[str] = (),
+        schema: bool = True,
+        data: bool = True,
+        progress: Watch | None = None,
+        timeout: float | None = None,
+    ) -> Exported:
+        """Writes one state of the database, with all that was acknowledged before, into a file.
+
+        kind: "sql", or "sqlite" for a SQLite database; by the file's name unless given. tables (only these, all if
+        empty), schema, data: what SQL has. The file replaces what was there, once it is whole. Raises `StorageFull`
+        if a copy's node or this one has no room for the database; timeout: seconds, an hour unless given.
+        """
+        seconds = seconds_of(timeout, limits.LONGEST_QUERY_SECONDS)
+        work = self._inner.export(
+            path, kind=kind, tables=tables, schema=schema, data=data, progress=progress, timeout=seconds
+        )
+        return background.run(work, seconds + limits.THREAD_GRACE_SECONDS)
 
     def info(self) -> DatabaseInfo:
         """Where the database is, and how its actors are."""

@@ -130,6 +130,11 @@ def connect(path: str, flags: int) -> Connection:
     return connection
 
 
+def viewed(connection: apsw.Connection) -> Connection:
+    """The connection as this port, where both are needed."""
+    return connection
+
+
 def code_of(error: apsw.Error) -> int:
     """SQLite's extended result code; SQLITE_ERROR for what is APSW's own."""
     code: int = getattr(error, "extendedresult", apsw.SQLITE_ERROR)

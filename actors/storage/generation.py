@@ -3,6 +3,7 @@
     lock                     held by `flock` while a process uses the directory; its text is the directory's id
     record                   what the database file holds, and in which boot of the machine that was true
     generation-00000007/     database, database-wal, database-shm of the process that uses it now
+    transfers/               whole databases on their way in or out; emptied at a start
 
 SQLite believes every whole transaction that it finds in a `-wal`, confirmed or not. So a process never opens what an
 earlier one left there: it moves the database file alone into a folder of its own, which no name ever meant before.
@@ -33,6 +34,7 @@ _LOCK: Final = "lock"
 _RECORD: Final = "record"
 _NEW_RECORD: Final = "record.new"
 _FOLDER: Final = "generation-"
+_SPOOL: Final = "transfers"
 _FOLDER_DIGITS: Final = 8
 _FRESH: Final = ".fresh-"
 _ID_BYTES: Final = 16
@@ -145,6 +147,11 @@ class Directory:
             os.replace(self.path / _NEW_RECORD, self.path / _RECORD)
         except OSError as error:
             raise full_or(error, str(self.path)) from error
+
+    @property
+    def spool(self) -> Path:
+        """The folder of files on their way in or out of the copy."""
+        return self.path / _SPOOL
 
     def forget(self) -> None:
         """From now on no generation can begin with what is in the directory."""

@@ -11,6 +11,7 @@ from raylite.actors.storage.copy_check import checked
 from raylite.actors.storage.engine import Engine, Execution
 from raylite.actors.storage.entries import EntryWriter, Made
 from raylite.actors.storage.generation import Generation
+from raylite.actors.storage.snapshot import Snapshot
 from raylite.actors.storage.wal import WalReader
 from raylite.policies import limits
 from raylite.policies.bookmark import Bookmark
@@ -43,6 +44,7 @@ class PrimaryFile:
         self, generation: Generation, writer: EntryWriter, hand_on: Callable[[Sequence[Made]], None]
     ) -> None:
         """`hand_on` takes every new piece in the log's order, whether or not anyone still waits for its query."""
+        self.database = generation.database
         self._generation, self._writer, self._hand_on = generation, writer, hand_on
         self._made: list[Made] = []
         self._made_bytes = 0
@@ -57,6 +59,10 @@ class PrimaryFile:
         mark = self._writer.tail
         self._hand_on_all()
         return Ran(execution, mark, mark != before, self._wal.size)
+
+    def snapshot(self) -> tuple[Snapshot, Ran]:
+        """The state that the database has now, and its bookmark in what a query would give that only reads."""
+        return Snapshot(self.database), Ran(Execution([], False), self._writer.tail, False, self._wal.size)
 
     def members(self, members: Members) -> None:
         """Makes an entry that changes the members, and hands it on."""

@@ -3,6 +3,7 @@
 from raylite.policies.errors import Error, OutcomeUnknown
 from raylite.router.api import connect, connect_async, init, set_routing_policy, shutdown
 from raylite.router.client import AsyncDatabase, AsyncSession, AsyncStatement, DatabaseInfo
+from raylite.router.moving import Exported, Step
 from raylite.router.result import Meta, Result, Timings
 from raylite.router.sync import Database, Session, Statement
 
@@ -13,11 +14,13 @@ __all__ = [
     "Database",
     "DatabaseInfo",
     "Error",
+    "Exported",
     "Meta",
     "OutcomeUnknown",
     "Result",
     "Session",
     "Statement",
+    "Step",
     "Timings",
     "connect",
     "connect_async",

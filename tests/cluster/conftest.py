@@ -13,7 +13,7 @@ import pytest
 import raylite
 from raylite.actors import handles
 from raylite.policies.errors import DatabaseNotFound, OutcomeUnknown, Unavailable
-from raylite.router.sync import background
+from raylite.router.background import background
 
 _numbers = count()
 

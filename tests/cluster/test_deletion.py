@@ -16,7 +16,7 @@ from raylite.actors import handles
 from raylite.policies.catalogue import DatabaseEntry
 from raylite.policies.errors import DatabaseNotFound
 from raylite.policies.status import ActorStatus
-from raylite.router.sync import background
+from raylite.router.background import background
 
 
 async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 40) -> None:

@@ -23,7 +23,7 @@ from raylite.actors.storage.files import RealFiles
 from raylite.actors.storage.log_directory import SEGMENT_SUFFIX
 from raylite.policies.errors import NoQuorum, OutcomeUnknown, StorageFull
 from raylite.policies.status import ActorStatus
-from raylite.router.sync import background
+from raylite.router.background import background
 
 DISK_BYTES = 160 << 20
 

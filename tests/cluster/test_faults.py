@@ -16,7 +16,7 @@ from tests.cluster.writers import Writers, pid_of, send
 import raylite
 from raylite.actors import handles
 from raylite.policies.status import CopyCheck
-from raylite.router.sync import background
+from raylite.router.background import background
 
 KILLS = int(os.environ.get("RAYLITE_KILLS", "3"))
 

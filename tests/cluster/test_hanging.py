@@ -13,7 +13,7 @@ from tests.cluster.writers import Writers, pid_of, send
 
 import raylite
 from raylite.actors import handles
-from raylite.router.sync import background
+from raylite.router.background import background
 
 REGISTRY_BACK_SECONDS = 30
 """So long after the registry hangs a database can be created again, at the latest (docs/operations.md)."""

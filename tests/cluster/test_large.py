@@ -13,7 +13,7 @@ from tests.cluster.test_faults import copies_agree
 from tests.cluster.writers import pid_of, send
 
 import raylite
-from raylite.router.sync import background
+from raylite.router.background import background
 
 MEGABYTES = int(os.environ.get("RAYLITE_LARGE_MB", "30"))
 MOST_MEGABYTES = 120

@@ -16,7 +16,7 @@ from tests.cluster.writers import Writers
 import raylite
 from raylite.actors import handles
 from raylite.policies.status import CopyCheck, Overview
-from raylite.router.sync import background
+from raylite.router.background import background
 
 REGIONS = ("enam", "weur", "apac")
 FOLLOWERS = [f"follower:{number}" for number in range(5)]

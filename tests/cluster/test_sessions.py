@@ -27,9 +27,9 @@ from raylite.policies.errors import (
 )
 from raylite.policies.routing import Candidate
 from raylite.router import api
+from raylite.router.background import background
 from raylite.router.parameters import Bindable
 from raylite.router.runtime import Runtime
-from raylite.router.sync import background
 
 REGIONS = ("enam", "weur", "apac")
 Open = Callable[[str], Awaitable[raylite.AsyncDatabase]]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
 
-import apsw
 import msgspec
 import pytest
 from tests.services.local_system import LocalSystem
@@ -20,6 +20,7 @@ from raylite.actors.confirmed_log import ConfirmedLog
 from raylite.actors.core import messages as m
 from raylite.actors.core.piece import describe_all
 from raylite.actors.primary import Primary
+from raylite.actors.storage.engine import Engine
 from raylite.actors.storage.files import RealFiles
 from raylite.policies.bookmark import Bookmark, origin
 from raylite.policies.errors import (
@@ -33,6 +34,7 @@ from raylite.policies.errors import (
     Unreachable,
 )
 from raylite.policies.limits import COLD_WAITING_BYTES
+from raylite.policies.query import Mode, Query, Statement
 from raylite.policies.status import ActorStatus
 
 
@@ -54,13 +56,10 @@ class ColdSystem(LocalSystem):
         """What a query finds in the database that cold storage alone gives."""
         path = self.directory / "restored"
         restore(self.archive(), Bookmark.parse(bookmark), RealFiles(), path)
-        connection = apsw.Connection(
-            f"file:{path}?immutable=1", apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
-        )
-        try:
-            return [row[0] for row in connection.execute(sql)]
-        finally:
-            connection.close()
+        with closing(Engine.past(path)) as engine:
+            ran = engine.execute(Query("", Mode.RUN, (Statement(sql),), "", 10.0), 10.0)
+            assert ran.error is None
+            return [row[0] for row in ran.results[0].rows]
 
 
 def archiving_of(primary: Primary) -> Archiving:
@@ -233,13 +232,12 @@ def test_times_lead_to_bookmarks(tmp_path: Path) -> None:
         await system.query("primary:shop", "CREATE TABLE t (n INTEGER)")
         answer = await system.query("primary:shop", "INSERT INTO t VALUES (1)")
         archiving = archiving_of(primary)
-        await archiving.flush(Bookmark.parse(answer.bookmark))
         span = await archiving.span()
-        assert str(span.newest.bookmark) == answer.bookmark
-        assert await archiving.find(span.newest.time_us + 10**9) == span.newest
-        assert (await archiving.find(span.newest.time_us - 1)).bookmark < span.newest.bookmark
+        assert span.newest == answer.bookmark
+        assert await archiving.moment(span.newest_us + 10**9) == span.newest
+        assert span.oldest <= await archiving.moment(span.newest_us - 1) < span.newest
         with pytest.raises(ParameterError, match="before the oldest"):
-            await archiving.find(1)
+            await archiving.moment(1)
         await system.stop()
 
     asyncio.run(main())

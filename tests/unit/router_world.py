@@ -12,10 +12,11 @@ from tests.unit.virtual_loop import now
 
 from raylite.actors.stream import to_failure
 from raylite.policies.bookmark import origin
-from raylite.policies.errors import Error, NoReply
+from raylite.policies.errors import Error, NoReply, Unreachable
 from raylite.policies.query import Answer, Failure, Mode, Query, Rows, Statement, StatementMeta, Value
 from raylite.policies.routing import Candidate
 from raylite.policies.status import TimeSpan
+from raylite.policies.transfer import TransferReply, TransferRequest
 from raylite.router.client import AsyncDatabase, DatabaseInfo
 from raylite.router.ports import Route
 from raylite.router.router import Router
@@ -128,6 +129,9 @@ class World:
         return Answer(
             rows, mark(self.sequence), by, "enam" if by == PRIMARY else "weur", by == PRIMARY, wrote
         )
+
+    async def request(self, actor: str, request: TransferRequest, seconds: float) -> TransferReply | None:
+        raise Unreachable(actor, "it has no files")
 
     # Directory
 

@@ -17,7 +17,8 @@ from raylite.policies import limits
 from raylite.policies.errors import NoReply, OutcomeUnknown, ParameterError, StatementError
 from raylite.policies.query import Mode, Query, Statement
 from raylite.router import sync
-from raylite.router.sync import Background, Database
+from raylite.router.background import Background
+from raylite.router.sync import Database
 
 SOON = 10.0
 """Seconds in which whatever a test waits for has certainly happened."""

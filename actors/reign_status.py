@@ -1,0 +1,49 @@
+"""What a primary says of itself."""
+
+from __future__ import annotations
+
+import os
+
+from raylite.actors.cold.uploading import UploadState
+from raylite.actors.core.leader import Leader
+from raylite.actors.core.primary import PrimaryCore
+from raylite.actors.service import boottime
+from raylite.policies.quorum import majority
+from raylite.policies.status import ActorStatus
+
+
+def reign_status(
+    name: str, region: str, reign: PrimaryCore | None, wal_bytes: int, full: str, uploads: UploadState | None
+) -> ActorStatus:
+    """How a primary is. reign: None before it has claimed its directory; full: why its disk takes no more, "" if it
+    does; uploads: None without cold storage."""
+    leader = reign.leader if reign else None
+    problems = [*_problems(leader, boottime()), full, uploads.problem if uploads else ""]
+    return ActorStatus(
+        name,
+        "primary",
+        region,
+        os.getpid(),
+        reign.phase.name.lower().replace("_", " ") if reign else "claiming its directory",
+        reign.epoch if reign else 0,
+        str(leader.confirmed) if leader else "",
+        None,
+        wal_bytes,
+        answering=leader.answering(boottime()) if leader else 0,
+        needed=majority(len(reign.members.current)) if reign else 0,
+        problems=tuple(one for one in problems if one),
+        cold=uploads.held if uploads else "",
+    )
+
+
+def _problems(leader: Leader | None, now: float) -> list[str]:
+    if leader is None:
+        return ["no quorum of its followers has promised yet"]
+    followers = [one for one in leader.peers.values() if one.member is not None]
+    silent = [one.member.follower for one in followers if one.member and not leader.answers(one.member, now)]
+    lost = [one.member.follower for one in followers if one.member and one.refuses]
+    return [
+        *(f"{one} does not answer" for one in silent),
+        *(f"{one} holds this database no more" for one in lost),
+        *(f"{one} has no room left on its disk" for one in leader.low),
+    ]

@@ -1,0 +1,93 @@
+"""A driver of a local system: its databases as programs use them, over real connections."""
+
+from __future__ import annotations
+
+from tests.services.local_system import LocalSystem
+
+from raylite.actors.primary import Primary
+from raylite.actors.stream import Connection, Identity, connect
+from raylite.policies.errors import Unreachable
+from raylite.policies.query import Answer, Failure, Query
+from raylite.policies.routing import Candidate, Nearest
+from raylite.policies.status import TimeSpan
+from raylite.policies.transfer import TransferReply, TransferRequest
+from raylite.router.client import AsyncDatabase, DatabaseInfo
+from raylite.router.ports import Route
+from raylite.router.router import Router
+
+PRIMARY = "primary:shop"
+
+
+class Driver:
+    """A `Transport`, `Directory` and `Desk` in weur. lost: what is asked of these kinds is sent, and not answered."""
+
+    def __init__(self, system: LocalSystem) -> None:
+        self._system = system
+        self._connections: dict[str, Connection] = {}
+        self.lost: set[type] = set()
+        self.requests: list[tuple[str, str]] = []
+
+    def database(self) -> AsyncDatabase:
+        return AsyncDatabase(Router("shop", "weur", self, self), self._system.database_id, self)
+
+    # Desk
+
+    async def describe(self) -> DatabaseInfo:
+        return DatabaseInfo("shop", self._system.database_id, "enam", (), ())
+
+    async def moment(self, time_us: int) -> str:
+        return await self._primary().moment(time_us)
+
+    async def span(self) -> TimeSpan:
+        return await self._primary().span()
+
+    def _primary(self) -> Primary:
+        found = self._system.around.services[PRIMARY]
+        assert isinstance(found, Primary)
+        return found
+
+    async def ask(self, actor: str, query: Query, seconds: float) -> Answer | Failure:
+        answer = await (await self._connection(actor)).ask(query, seconds)
+        assert isinstance(answer, Answer | Failure)
+        return answer
+
+    async def request(self, actor: str, request: TransferRequest, seconds: float) -> TransferReply | None:
+        self.requests.append((actor, type(request).__name__))
+        connection = await self._connection(actor)
+        if type(request) in self.lost:
+            connection.post(request, lambda reply: connection.abort("the test cuts it"))
+        reply = await connection.call(request, seconds)
+        assert reply is None or isinstance(reply, TransferReply)
+        return reply
+
+    async def route(self, name: str) -> Route:
+        copies = [
+            Candidate(one, one.rpartition(":")[2], primary=one == PRIMARY)
+            for one in self._system.around.services
+            if one.startswith(("primary:", "replica:"))
+        ]
+        return Route(self._system.database_id, name, PRIMARY, tuple(copies), Nearest())
+
+    async def missed(self, name: str) -> None:
+        """Nobody replaces anything here."""
+
+    async def close(self) -> None:
+        for one in self._connections.values():
+            await one.stop()
+
+    async def _connection(self, actor: str) -> Connection:
+        held = self._connections.get(actor)
+        if held is None or not held.is_open:
+            try:
+                endpoint = await self._system.around.endpoint(actor)
+                held = await connect(
+                    Identity("driver", "weur", self._system.settings.key), endpoint, _nothing
+                )
+            except OSError as error:
+                raise Unreachable(actor, str(error)) from error
+            self._connections[actor] = held
+        return held
+
+
+def _nothing(connection: Connection, payload: object) -> None:
+    return None
