@@ -73,7 +73,7 @@ class Record(msgspec.Struct, frozen=True):
             stored = msgspec.json.decode(encoded, type=_Stored)
             goal = Bookmark.parse(stored.goal) if stored.goal else None
             certain = Bookmark.parse(stored.certain)
-        except (msgspec.MsgspecError, BookmarkError) as error:
+        except (ValueError, RecursionError, BookmarkError) as error:  # also text that is no UTF-8
             raise Corrupt("a copy's record", "its text", str(error)) from error
         if stored.version != _RECORD_VERSION:
             raise Corrupt("a copy's record", "its version", f"{stored.version}")

@@ -82,7 +82,7 @@ def _read(files: Files, directory: Path) -> Owner:
     descriptor = files.open(directory / OWNER)
     try:
         return msgspec.json.decode(files.pread(descriptor, _OWNER_BYTES, 0), type=Owner)
-    except msgspec.MsgspecError as error:
+    except (ValueError, RecursionError) as error:  # also text that is no UTF-8
         raise Corrupt("a journal's directory", str(directory / OWNER), str(error)) from error
     finally:
         files.close(descriptor)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 import pytest
 from tests.unit.replica_world import Process
+
+if TYPE_CHECKING:
+    from tests.unit.s3_server import Server
 
 
 @pytest.fixture(autouse=True)
@@ -27,3 +31,13 @@ def process() -> Iterator[Process]:
     """Another process, in which tests of replicas read."""
     with closing(Process()) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """A server that speaks S3, with a bucket for each test that asks for one."""
+    # What it is made of takes a second to import.
+    from tests.unit.s3_server import Server
+
+    with Server() as running:
+        yield running

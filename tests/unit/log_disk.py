@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from copy import copy, deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -114,6 +115,10 @@ class Disk:
         self._next = 3
 
     # What tests do to it
+
+    def copy(self) -> Disk:
+        """Another that is the same, chance included."""
+        return deepcopy(self, {id(one): copy(one) for one in (self.random, self._salts)})
 
     def lose_power(self) -> None:
         """Only what was synced is left for certain; all processes are gone."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 
@@ -46,9 +45,13 @@ class Held:
     def end(self, database: str) -> Bookmark:
         return self.pieces[-1][0] if self.pieces else origin(database)
 
+    def copy(self) -> Held:
+        """One that may change by itself; what it consists of never changes."""
+        return replace(self, pieces=list(self.pieces))
+
     def trimmed(self) -> Held:
         """Without the pieces of an entry that is not complete."""
-        kept = deepcopy(self)
+        kept = self.copy()
         while kept.pieces and not kept.pieces[-1][1]:
             kept.pieces.pop()
         return kept
@@ -79,6 +82,11 @@ def apply(state: State, record: Record) -> None:
         case StoreDropped():
             gone = Held(held.incarnation, confirmed=origin(record.database), dropped=True)
             state[record.database] = gone
+
+
+def copied(state: State) -> State:
+    """One that may change by itself."""
+    return {database: held.copy() for database, held in state.items()}
 
 
 def trimmed(state: State) -> State:

@@ -340,27 +340,30 @@ def test_another_database_s_bookmark_gives_no_file(archive: Archive, log: Log, t
 
 @pytest.mark.parametrize("kind", ["folder", "s3"])
 def test_a_whole_life_on_a_real_store(
-    kind: str, log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    with Server() as server:
-        store = open_store(str(tmp_path / "cold")) if kind == "folder" else server.open(monkeypatch)
-        archive = begun(store)
-        upload(archive, log, [3, 8])
-        snapshot_at(archive, log, 6)
-        upload(Archive(store, DATABASE), log, [7, COUNT], 3)
-        snapshot_at(archive, log, COUNT)
-        again = Archive(store, DATABASE)
-        held = again.held()
-        assert held is not None
-        assert (held.newest.bookmark, held.problems) == (log.end, ())
-        for count in (1, 5, 6, 7, COUNT):
-            assert restored(again, log.place(count), tmp_path / "r") == log.entries[count - 1].image
-            assert find(again, log.entries[count - 1].time_us).bookmark == log.place(count)
-        made = fork(again, "f02c", log.place(9), lambda: 0.0)
-        image = restored(Archive(store, "f02c"), made.state.bookmark, tmp_path / "r")
-        assert image == log.entries[8].image
-        swept = Retention(again, store.now).sweep()
-        assert (swept.snapshots, swept.segments, swept.chunks, swept.problem) == (0, 0, 0, "")
+    if kind == "folder":
+        store = open_store(str(tmp_path / "cold"))
+    else:
+        server: Server = request.getfixturevalue("server")
+        store = server.open(monkeypatch)
+    archive = begun(store)
+    upload(archive, log, [3, 8])
+    snapshot_at(archive, log, 6)
+    upload(Archive(store, DATABASE), log, [7, COUNT], 3)
+    snapshot_at(archive, log, COUNT)
+    again = Archive(store, DATABASE)
+    held = again.held()
+    assert held is not None
+    assert (held.newest.bookmark, held.problems) == (log.end, ())
+    for count in (1, 5, 6, 7, COUNT):
+        assert restored(again, log.place(count), tmp_path / "r") == log.entries[count - 1].image
+        assert find(again, log.entries[count - 1].time_us).bookmark == log.place(count)
+    made = fork(again, "f02c", log.place(9), lambda: 0.0)
+    image = restored(Archive(store, "f02c"), made.state.bookmark, tmp_path / "r")
+    assert image == log.entries[8].image
+    swept = Retention(again, store.now).sweep()
+    assert (swept.snapshots, swept.segments, swept.chunks, swept.problem) == (0, 0, 0, "")
 
 
 def test_a_bucket_that_is_not_there_and_a_server_that_is_gone_are_no_empty_archives(

@@ -6,7 +6,6 @@ import errno
 import os
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,12 +29,6 @@ from raylite.policies.errors import (
     Unreachable,
 )
 from raylite.policies.limits import COLD_LEFTOVER_SECONDS
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with Server() as running:
-        yield running
 
 
 @pytest.fixture(params=["memory", "folder", "s3"])
@@ -85,10 +78,10 @@ def test_a_listing_is_of_a_folder_in_order_and_begins_where_one_says(store: Stor
 
 
 @pytest.mark.parametrize("store", ["s3"], indirect=True)
-def test_a_listing_of_more_than_one_answer_is_whole(store: Store) -> None:
+def test_a_listing_of_more_than_one_answer_is_whole(store: Store, server: Server) -> None:
     expected = [f"long/{number:05}" for number in range(1001)]
-    for name in reversed(expected):
-        store.put(name, b"")
+    store.put(expected[0], b"")
+    server.fill(reversed(expected[1:]))
     assert [one.name for one in store.list("long")] == expected
 
 

@@ -9,6 +9,7 @@ import pytest
 from raylite.actors.storage.engine import Engine, Execution
 from raylite.actors.storage.engine_apsw import connect
 from raylite.actors.storage.image import EMPTY
+from raylite.policies import limits
 from raylite.policies.errors import (
     ConstraintError,
     Corrupt,
@@ -157,10 +158,13 @@ def test_a_batch_is_one_commit_and_says_which_statements_changed_something(datab
         "INSERT OR ROLLBACK INTO t VALUES (1, 'x')",
         "INSERT OR FAIL INTO t VALUES (7, 'y'), (1, 'z')",
         "VACUUM",
-        "WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c LIMIT 1000001) SELECT i FROM c",
+        "WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c LIMIT 1001) SELECT i FROM c",
     ],
 )
-def test_a_failing_batch_leaves_nothing(database: Database, bad: str) -> None:
+def test_a_failing_batch_leaves_nothing(
+    database: Database, bad: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "RESULT_ROWS", 1000)
     failed = batch(database.writer, "INSERT INTO t VALUES (1, 'a')", "CREATE TABLE u (a)", bad)
     assert failed.error is not None
     assert failed.results == []

@@ -220,10 +220,13 @@ def test_a_result_is_bounded_in_bytes(engine: Engine) -> None:
     assert refused.size < limits.RESULT_BYTES + 2_000_000
 
 
-def test_a_write_whose_result_is_too_large_is_rolled_back(engine: Engine) -> None:
+def test_a_write_whose_result_is_too_large_is_rolled_back(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "RESULT_BYTES", 1 << 20)
     sql = (
         "WITH RECURSIVE c(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM c LIMIT 5) "
-        "INSERT INTO t SELECT i, 'n' || i, NULL FROM c RETURNING zeroblob(60000000)"
+        "INSERT INTO t SELECT i, 'n' || i, NULL FROM c RETURNING zeroblob(250000)"
     )
     assert isinstance(error(engine, sql), LimitExceeded)
 

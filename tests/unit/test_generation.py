@@ -254,3 +254,18 @@ def test_a_process_that_died_before_its_first_record_leaves_nothing_that_counts(
     (directory.next_folder() / "database").write_bytes(b"x" * PAGE_SIZE)
     generation = Generation.begin(directory, DATABASE)
     assert generation.database.read_bytes() == EMPTY
+
+
+@pytest.mark.parametrize(
+    "record",
+    [b"", b"\xff", b'{"version":1,"database_id":"\xff"}', b'{"x":' + b"[" * 100_000],
+    ids=["empty", "no text", "text that is no UTF-8", "deeper than can be read"],
+)
+def test_a_record_of_any_bytes_leads_to_an_empty_file(
+    directory: Directory, primary: Primary, record: bytes
+) -> None:
+    replayed(directory, primary)
+    (directory.path / "record").write_bytes(record)
+    generation = Generation.begin(directory, DATABASE)
+    assert generation.doubt
+    assert generation.certain == origin(DATABASE)

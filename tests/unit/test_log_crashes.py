@@ -6,14 +6,13 @@ After every start the journal must hold a prefix of what was written: all that w
 from __future__ import annotations
 
 from contextlib import suppress
-from copy import deepcopy
 from random import Random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.log_disk import Disk, PowerLoss
-from tests.unit.log_model import State, Writer, apply, observe, opened, trimmed
+from tests.unit.log_model import State, Writer, apply, copied, observe, opened, trimmed
 
 from raylite.actors.storage.log_file import Journal
 from raylite.actors.storage.log_records import Record
@@ -33,22 +32,22 @@ class Life:
         """Opens the journal; it must hold `certain` and a prefix of `uncertain`, and then that is certain."""
         journal = opened(self.disk)
         found = observe(journal)
-        state = deepcopy(self.certain)
-        reached = [deepcopy(state)]
+        state = copied(self.certain)
+        reached = [copied(state)]
         for record in self.uncertain:
             apply(state, record)
-            reached.append(deepcopy(state))
+            reached.append(copied(state))
         assert found in [trimmed(one) for one in reached]
         self.certain, self.uncertain = found, []
         return journal
 
     def work(self, journal: Journal, batches: int) -> None:
         """Writes and syncs at random."""
-        writer = Writer(self.random, deepcopy(self.certain))
+        writer = Writer(self.random, copied(self.certain))
         for record in self.uncertain:
             apply(writer.state, record)
         for _ in range(batches):
-            before = deepcopy(writer.state)
+            before = copied(writer.state)
             try:
                 self._write(journal, writer.batch())
             except StorageFull:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 import zlib
-from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -50,11 +49,11 @@ def three_segments(disk: Disk) -> tuple[Location, ...]:
 def test_every_flipped_byte_of_a_record_gives_up_its_database_at_least_and_changes_no_other_state() -> None:
     whole = Disk()
     locations = three_segments(whole)
-    expected = observe(opened(deepcopy(whole)))
+    expected = observe(opened(whole.copy()))
     for index, location in enumerate(locations):
         head = range(HEAD_BYTES + 1)  # the ids have one character
         for at in (*head, *range(head.stop, location.size, 11)):
-            disk = deepcopy(whole)
+            disk = whole.copy()
             disk.flip(segment(2), location.offset + at, 1 << at % 8)
             journal = opened(disk)
             owner = "a" if index in (0, 1, 2, 6, 7) else "b"
@@ -142,10 +141,10 @@ def test_a_lost_record_of_a_database_that_has_another_there_spares_databases_els
 def test_one_damaged_copy_of_a_segments_header_harms_nothing() -> None:
     disk = Disk()
     three_segments(disk)
-    expected = observe(opened(deepcopy(disk)))
+    expected = observe(opened(disk.copy()))
     for start in (0, BLOCK_BYTES):
         for offset in range(start, start + 52):
-            copy = deepcopy(disk)
+            copy = disk.copy()
             for number in (1, 2, 3):
                 copy.flip(segment(number), offset)
             assert observe(opened(copy)) == expected
