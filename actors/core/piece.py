@@ -136,6 +136,22 @@ def describe_all(previous: Bookmark, encoded: Iterable[bytes | memoryview]) -> l
     return found
 
 
+def check_end(pieces: Sequence[Piece], end: Bookmark) -> None:
+    """Raises `Corrupt` unless `pieces`, if there are any, end at `end`, as their sender says."""
+    if pieces and pieces[-1].place != end:
+        raise Corrupt("an append", str(end), f"its pieces end at {pieces[-1].place}")
+
+
+def count_same(mine: Iterable[Piece], theirs: Iterable[Piece]) -> int:
+    """How many pieces two runs that follow the same place have in common before they part, or one ends."""
+    count = 0
+    for one, other in zip(mine, theirs, strict=False):
+        if one.place.digest != other.place.digest:
+            break
+        count += 1
+    return count
+
+
 def encode_members(members: Members) -> bytes:
     """Members as an entry's `extra`."""
     return msgspec.msgpack.encode(members)

@@ -8,9 +8,8 @@ import msgspec
 
 from raylite.actors.core import messages as m
 from raylite.actors.core.history import History
-from raylite.actors.core.piece import Piece, describe_all
+from raylite.actors.core.piece import Piece, check_end, count_same, describe_all
 from raylite.policies.bookmark import Bookmark
-from raylite.policies.errors import Corrupt
 
 
 class Write(msgspec.Struct, frozen=True):
@@ -71,8 +70,7 @@ class ReplicaLog:
         if message.epoch < self.epoch:
             return [Answer(m.Refused(self.database, message.number, self.epoch))]
         pieces = self._describe(message)
-        if pieces and pieces[-1].place != message.place:
-            raise Corrupt("an append", str(message.place), f"its pieces end at {pieces[-1].place}")
+        check_end(pieces, message.place)
         self.epoch = message.epoch
         if message.epochs:
             self.history.learn_epochs(message.epochs)
@@ -115,11 +113,7 @@ class ReplicaLog:
         return None
 
     def _extend(self, kept: int, pieces: Sequence[Piece], encoded: Sequence[bytes]) -> list[Effect]:
-        same = 0
-        for mine, theirs in zip(self.held[kept:], pieces, strict=False):
-            if mine.place.digest != theirs.place.digest:
-                break
-            same += 1
+        same = count_same(self.held[kept:], pieces)
         if same == len(pieces):
             return []
         effects = self._cut(kept + same)

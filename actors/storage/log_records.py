@@ -18,7 +18,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from raylite.actors.core.follower import (
+from raylite.actors.core.piece import decode_members, encode_members
+from raylite.actors.core.store import (
     StoreConfirmed,
     StoreCut,
     StoreDropped,
@@ -27,7 +28,6 @@ from raylite.actors.core.follower import (
     StorePiece,
     StorePromise,
 )
-from raylite.actors.core.piece import decode_members, encode_members
 from raylite.policies.bookmark import DIGEST_BYTES, HISTORY_BYTES, Bookmark
 from raylite.policies.errors import Corrupt
 

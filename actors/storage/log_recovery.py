@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from raylite.actors.core.follower import StoreCut, StoreGaveUp
+from raylite.actors.core.store import StoreCut, StoreGaveUp
 from raylite.actors.storage.files import Files
 from raylite.actors.storage.log_records import Encoder, Kind, Location, Parts, Record, take_apart
 from raylite.actors.storage.log_scan import Bad, Good, Scan, read_header, scan

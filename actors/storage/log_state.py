@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from raylite.actors.core.follower import (
+from raylite.actors.core.piece import Piece, describe
+from raylite.actors.core.store import (
     StoreConfirmed,
     StoreCut,
     StoreDropped,
@@ -11,7 +12,6 @@ from raylite.actors.core.follower import (
     StorePiece,
     StorePromise,
 )
-from raylite.actors.core.piece import Piece, describe
 from raylite.actors.storage.log_records import (
     PLACE_BYTES,
     Change,

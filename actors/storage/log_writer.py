@@ -15,7 +15,7 @@ from time import monotonic
 
 import msgspec
 
-from raylite.actors.core.follower import StorePiece
+from raylite.actors.core.store import StorePiece
 from raylite.actors.storage.log_file import Journal
 from raylite.actors.storage.log_records import Location, Record
 from raylite.policies.errors import Error, Overloaded, StorageFailed

@@ -7,7 +7,18 @@ from typing import TypeVar
 
 import msgspec
 
-from raylite.actors.core import follower, leader, messages, peer, primary, replica, takeover
+from raylite.actors.core import (
+    allegiance,
+    follower,
+    held_log,
+    leader,
+    messages,
+    peer,
+    primary,
+    replica,
+    store,
+    takeover,
+)
 from raylite.actors.core.log import LogIndex
 from raylite.actors.core.piece import Piece, decode_header
 from raylite.actors.core.simulation import copies, followers, primaries, sessions
@@ -27,6 +38,26 @@ def led_by(kind: type[leader.Leader]) -> type[primary.PrimaryCore]:
             return kind(self.database, adopted, now, self._bounds)
 
     return Led
+
+
+def holding(kind: type[held_log.HeldLog]) -> type[follower.FollowerLog]:
+    """A follower that holds its log in this way."""
+
+    class Holding(follower.FollowerLog):
+        def _make_log(self, index: LogIndex, confirmed: Bookmark | None) -> held_log.HeldLog:
+            return kind(index, confirmed)
+
+    return Holding
+
+
+def promising(kind: type[allegiance.Allegiance]) -> type[follower.FollowerLog]:
+    """A follower that promises and gives leases in this way."""
+
+    class Promising(follower.FollowerLog):
+        def _make_allegiance(self, promised: int, started: float) -> allegiance.Allegiance:
+            return kind(promised, started)
+
+    return Promising
 
 
 # Followers
@@ -49,21 +80,17 @@ class CountsSequences(leader.Leader):
         return super()._appended(peer, reply, now)
 
 
-class CutsWhatFollows(follower.FollowerLog):
-    def _extend(self, start: int, pieces: Sequence[Piece], encoded: Sequence[bytes]) -> list[follower.Effect]:
-        effects = self._cut(start)
-        for piece, data in zip(pieces, encoded, strict=True):
-            self.index.append(piece)
-            effects.append(follower.StorePiece(piece, data))
-        return effects
+class CutsWhatFollows(held_log.HeldLog):
+    def _kept(self, start: int, pieces: Sequence[Piece]) -> int:
+        return start
 
 
-class MarksAsSent(follower.FollowerLog):
+class MarksAsSent(held_log.HeldLog):
     def _confirmed_after(self, message: messages.Append) -> Bookmark:
         return message.confirmed
 
 
-class MarksUpToItsTail(follower.FollowerLog):
+class MarksUpToItsTail(held_log.HeldLog):
     def _confirmed_after(self, message: messages.Append) -> Bookmark:
         return min(message.confirmed, self.index.tail, key=lambda place: place.sequence)
 
@@ -74,37 +101,18 @@ class PromisesTheNewEpochAsItsTail(follower.FollowerLog):
 
 
 class PromisesNothingByAppend(follower.FollowerLog):
-    def _raise_promise(self, epoch: int) -> list[follower.Effect]:
+    def _follow(self, epoch: int) -> list[store.Store]:
         return []
 
 
-class ForgetsItsLease(follower.FollowerLog):
-    def __init__(
-        self,
-        database: str,
-        incarnation: str,
-        index: LogIndex,
-        *,
-        promised: int = 0,
-        confirmed: Bookmark | None = None,
-        gave_up: bool = False,
-        started: float,
-    ) -> None:
-        super().__init__(
-            database,
-            incarnation,
-            index,
-            promised=promised,
-            confirmed=confirmed,
-            gave_up=gave_up,
-            started=started,
-        )
-        self._lease = follower.Lease(promised, "", started)
+class ForgetsItsLease(allegiance.Allegiance):
+    def _lease_at_start(self, started: float) -> allegiance.Lease:
+        return allegiance.Lease(self.promised, "", started)
 
 
-class ClaimsToRenew(follower.FollowerLog):
-    def _renew(self, message: messages.Append, now: float) -> bool:
-        super()._renew(message, now)
+class ClaimsToRenew(allegiance.Allegiance):
+    def renew(self, epoch: int, directory: str, now: float) -> bool:
+        super().renew(epoch, directory, now)
         return True
 
 
@@ -114,8 +122,7 @@ class AnswersFromAnEmptyDisk(followers.FollowerProcess):
             log = self.start_log(message.incarnation)
             names = [f"follower-{one}" for one in range(5)]
             members = Members(tuple(Member(name, f"{name}.1") for name in names))
-            log.index = LogIndex(log.index.base, members)
-            self.disk.write(follower.StoreFounded(members), 0)
+            self.receive(messages.Found(log.database, log.incarnation, members), lambda _: None)
             self.receive(message, answer)
         else:
             super().unknown(message, answer)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 from tests.simulation import mutants, steering
-from tests.simulation.mutants import led_by
+from tests.simulation.mutants import holding, led_by, promising
 from tests.simulation.steering import steered
 
 from raylite.actors.core.simulation.checkers import Checker
@@ -44,19 +44,19 @@ MISREADINGS = [
     ),
     Misreading(
         "every matching append cuts what follows its previous",
-        Cores(follower=mutants.CutsWhatFollows),
+        Cores(follower=holding(mutants.CutsWhatFollows)),
         BLIND,
         Checker.KEPT,
     ),
     Misreading(
         "the confirmed mark is taken as sent",
-        Cores(follower=mutants.MarksAsSent, primary=led_by(mutants.TalksMuch)),
+        Cores(follower=holding(mutants.MarksAsSent), primary=led_by(mutants.TalksMuch)),
         DIVERGENCE,
         Checker.KEPT,
     ),
     Misreading(
         "the confirmed mark is clamped to the own tail",
-        Cores(follower=mutants.MarksUpToItsTail, primary=led_by(mutants.TalksMuch)),
+        Cores(follower=holding(mutants.MarksUpToItsTail), primary=led_by(mutants.TalksMuch)),
         DIVERGENCE,
         Checker.CONFIRMED,
     ),
@@ -113,13 +113,13 @@ MISREADINGS = [
     ),
     Misreading(
         "the lease is forgotten at a follower's restart",
-        Cores(follower=mutants.ForgetsItsLease),
+        Cores(follower=promising(mutants.ForgetsItsLease)),
         steered(steering.restarts_at_once),
         Checker.LEASE,
     ),
     Misreading(
         "an acknowledgement counts for the lease that did not renew it",
-        Cores(follower=mutants.ClaimsToRenew),
+        Cores(follower=promising(mutants.ClaimsToRenew)),
         steered(steering.lost_disk),
         Checker.LEASE,
     ),

@@ -9,7 +9,8 @@ from random import Random
 
 from tests.unit.log_disk import Disk
 
-from raylite.actors.core.follower import (
+from raylite.actors.core.piece import Header, Kind, Pages, describe, encode
+from raylite.actors.core.store import (
     StoreConfirmed,
     StoreCut,
     StoreDropped,
@@ -18,7 +19,6 @@ from raylite.actors.core.follower import (
     StorePiece,
     StorePromise,
 )
-from raylite.actors.core.piece import Header, Kind, Pages, describe, encode
 from raylite.actors.storage.log_directory import Owner
 from raylite.actors.storage.log_file import Journal
 from raylite.actors.storage.log_records import Change, Record, StoreJoined

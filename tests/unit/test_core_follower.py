@@ -8,6 +8,7 @@ from tests.scenarios.names import DATABASE, Entries, members_of
 
 from raylite.actors.core import follower as core
 from raylite.actors.core import messages as m
+from raylite.actors.core import store
 from raylite.actors.core.log import LogIndex
 from raylite.actors.core.piece import Piece, describe
 from raylite.policies.bookmark import Bookmark, origin
@@ -31,20 +32,20 @@ class Disk:
 
     def write(self, effect: core.Effect) -> None:
         match effect:
-            case core.StorePiece():
+            case store.StorePiece():
                 assert describe(self.end, effect.encoded) == effect.piece
                 self.pieces.append(effect.piece)
-            case core.StoreCut():
+            case store.StoreCut():
                 places = [self.start, *(piece.place for piece in self.pieces)]
                 del self.pieces[places.index(effect.place) :]
-            case core.StorePromise():
+            case store.StorePromise():
                 assert effect.epoch > self.promised
                 self.promised = effect.epoch
-            case core.StoreConfirmed():
+            case store.StoreConfirmed():
                 assert effect.confirmed.sequence > self.confirmed.sequence
                 assert effect.confirmed in [piece.place for piece in self.pieces if piece.last]
                 self.confirmed = effect.confirmed
-            case core.StoreGaveUp():
+            case store.StoreGaveUp():
                 self.gave_up = True
             case _:
                 raise AssertionError(f"not expected: {effect}")

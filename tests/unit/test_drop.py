@@ -13,6 +13,7 @@ from raylite.actors.catalogue import Catalogue
 from raylite.actors.core import follower as core
 from raylite.actors.core import leader as lead
 from raylite.actors.core import messages as m
+from raylite.actors.core import store
 from raylite.actors.core.log import LogIndex
 from raylite.actors.core.primary import Phase, PrimaryCore
 from raylite.actors.removal import Removal
@@ -36,7 +37,7 @@ def test_a_follower_that_was_told_knows_nothing_any_more_and_never_joins_again()
     log = core.FollowerLog("db", "i0", LogIndex(ORIGIN, MEMBERS), promised=3, started=0.0)
     log.receive(m.Append("db", "i0", 1, 4, "dir", ORIGIN, [], ORIGIN, ORIGIN), None, 10.0)
     first, answer = log.receive(m.Drop("db"), None, 10.0)
-    assert (first, replies([answer])) == (core.StoreDropped(), [m.Dropped("db")])
+    assert (first, replies([answer])) == (store.StoreDropped(), [m.Dropped("db")])
     assert replies(log.receive(m.Drop("db"), None, 11.0)) == [m.Dropped("db")]
     late: list[m.ToFollower] = [
         m.Join("db"), m.Inspect("db"), m.Found("db", "i0", MEMBERS), m.Promise("db", "i0", 7, 9, "dir"),

@@ -10,8 +10,8 @@ import pytest
 from tests.unit.log_disk import Disk
 from tests.unit.log_model import DIRECTORY, begin, entries, observe, opened, place_of
 
-from raylite.actors.core.follower import StoreDropped, StorePiece, StorePromise
 from raylite.actors.core.piece import Header, Kind, Pages, describe, encode
+from raylite.actors.core.store import StoreDropped, StorePiece, StorePromise
 from raylite.actors.storage.log_file import Journal
 from raylite.actors.storage.log_records import HEAD_BYTES, Encoder, Location, Record, StoreJoined, take_apart
 from raylite.actors.storage.log_segment import BLOCK_BYTES, FIRST, numbers, path_of

@@ -13,7 +13,8 @@ import pytest
 from tests.unit.log_disk import Disk
 from tests.unit.log_model import DIRECTORY, OWNER, begin, entries, entry, observe, opened, place_of
 
-from raylite.actors.core.follower import (
+from raylite.actors.core.log import LogIndex
+from raylite.actors.core.store import (
     StoreConfirmed,
     StoreCut,
     StoreDropped,
@@ -21,7 +22,6 @@ from raylite.actors.core.follower import (
     StorePiece,
     StorePromise,
 )
-from raylite.actors.core.log import LogIndex
 from raylite.actors.storage.files import RealFiles
 from raylite.actors.storage.log_directory import Owner
 from raylite.actors.storage.log_file import Journal

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raylite.actors.core.follower import (
+from raylite.actors.core.piece import Kind as PieceKind
+from raylite.actors.core.piece import Piece
+from raylite.actors.core.store import (
     StoreConfirmed,
     StoreCut,
     StoreDropped,
@@ -18,8 +20,6 @@ from raylite.actors.core.follower import (
     StorePiece,
     StorePromise,
 )
-from raylite.actors.core.piece import Kind as PieceKind
-from raylite.actors.core.piece import Piece
 from raylite.actors.storage.log_records import (
     PLACE_BYTES,
     SYNCED,

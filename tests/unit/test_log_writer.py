@@ -10,7 +10,7 @@ import pytest
 from tests.unit.log_disk import Disk
 from tests.unit.log_model import DIRECTORY, OWNER, begin, entries, opened, place_of
 
-from raylite.actors.core.follower import StoreConfirmed, StorePromise
+from raylite.actors.core.store import StoreConfirmed, StorePromise
 from raylite.actors.storage.log_file import Journal
 from raylite.actors.storage.log_records import Location, Record
 from raylite.actors.storage.log_writer import GroupCommit, Outcome

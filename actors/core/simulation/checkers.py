@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from raylite.actors.core import follower as core
+from raylite.actors.core import store
 from raylite.actors.core.simulation.disk import Record
 from raylite.actors.core.simulation.entries import Made
 from raylite.actors.core.simulation.history import Kind, Operation
@@ -104,7 +104,7 @@ class Checkers:
         """A follower has these on disk."""
         for record in records:
             change = record.change
-            if not isinstance(change, core.StorePiece) or not change.piece.last:
+            if not isinstance(change, store.StorePiece) or not change.piece.last:
                 continue
             if change.piece.place.epoch == record.epoch:
                 self._vote(incarnation, change.piece.place)

@@ -8,6 +8,7 @@ from random import Random
 import msgspec
 
 from raylite.actors.core import follower as core
+from raylite.actors.core import store
 from raylite.actors.core.log import LogIndex
 from raylite.actors.core.piece import Piece
 from raylite.policies.bookmark import Bookmark, origin
@@ -20,16 +21,7 @@ class StoreJoined(msgspec.Struct, frozen=True):
     incarnation: str
 
 
-Change = (
-    StoreJoined
-    | core.StorePiece
-    | core.StorePromise
-    | core.StoreCut
-    | core.StoreConfirmed
-    | core.StoreFounded
-    | core.StoreGaveUp
-    | core.StoreDropped
-)
+Change = StoreJoined | store.Store
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -63,9 +55,9 @@ class Disk:
     def write(self, change: Change, epoch: int) -> None:
         """Adds a record; a confirmed mark needs no sync of its own."""
         self.records.append(Record(change, epoch))
-        if isinstance(change, core.StorePiece):
+        if isinstance(change, store.StorePiece):
             self.encoded[change.piece.place] = change.encoded
-        if not isinstance(change, core.StoreConfirmed):
+        if not isinstance(change, store.StoreConfirmed):
             self.wanted = len(self.records)
 
     def sync(self, end: int) -> Sequence[Record]:
@@ -111,19 +103,19 @@ class Recovered:
     def apply(self, change: Change) -> None:
         """One more record."""
         match change:
-            case core.StorePiece(piece, _):
+            case store.StorePiece(piece, _):
                 self.pieces.append(piece)
-            case core.StorePromise(epoch):
+            case store.StorePromise(epoch):
                 self.promised = epoch
-            case core.StoreCut(place):
+            case store.StoreCut(place):
                 self._cut(place)
-            case core.StoreConfirmed(confirmed):
+            case store.StoreConfirmed(confirmed):
                 self.confirmed = confirmed
-            case core.StoreFounded(members):
+            case store.StoreFounded(members):
                 self.members = members
-            case core.StoreGaveUp():
+            case store.StoreGaveUp():
                 self.gave_up = True
-            case StoreJoined() | core.StoreDropped():
+            case StoreJoined() | store.StoreDropped():
                 pass  # no database is deleted here
 
     def _cut(self, place: Bookmark) -> None:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from raylite.actors.core.follower import StorePiece, StorePromise
 from raylite.actors.core.simulation.disk import Change
+from raylite.actors.core.store import StorePiece, StorePromise
 
 if TYPE_CHECKING:
     from raylite.actors.core.simulation.followers import Follower

@@ -9,6 +9,7 @@ from typing import cast
 
 from raylite.actors.core import follower as core
 from raylite.actors.core import messages as m
+from raylite.actors.core import store
 from raylite.actors.core.log import LogIndex
 from raylite.actors.core.simulation.checkers import Checker, Checkers
 from raylite.actors.core.simulation.disk import Disk, StoreJoined
@@ -158,9 +159,9 @@ class FollowerProcess(Process):
 
     def _watch(self, change: core.Effect) -> None:
         checkers = self.follower.checkers
-        if isinstance(change, core.StoreConfirmed):
+        if isinstance(change, store.StoreConfirmed):
             checkers.marked(change.confirmed, self.name)
-        elif isinstance(change, core.StoreGaveUp):
+        elif isinstance(change, store.StoreGaveUp):
             checkers.violated(Checker.KEPT, f"{self.name} gave its log up")
 
     def _load(self, effect: core.Load) -> None:
