@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import cast
 
@@ -209,11 +210,11 @@ async def connect(
             transport, _ = await loop.create_connection(
                 lambda: _Caller(local, endpoint, ready), endpoint.host, endpoint.port, ssl=context
             )
-            try:
-                return await ready
-            except BaseException:
-                transport.abort()
-                raise
+            with ExitStack() as undo:
+                undo.callback(transport.abort)
+                connection = await ready
+                undo.pop_all()
+            return connection
     except TimeoutError:
         raise Unreachable(str(endpoint), f"no answer within {seconds:g} s") from None
     except OSError as error:

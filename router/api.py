@@ -6,6 +6,7 @@ import asyncio
 import os
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -56,20 +57,16 @@ def init(
     unless given, at first a folder in `data_dir`. These say how a system is started, not what one joins.
     Raises `Unreachable` or `Unauthorized`, `InvalidName` for regions, `ParameterError` for cold storage.
     """
-    with _process.lock:
+    with _process.lock, ExitStack() as undo:
         if _process.settings is not None:
             return
         path = cluster.data_directory(data_dir)
         names, places = parse(regions if regions is not None else DEFAULT)
         embedded = _enter_ray(address, path)
-        try:
-            virtual = names if embedded or regions is not None else ()
-            _process.settings = cluster.running_settings() or _start(
-                path, virtual, places, wan=wan, cold=cold
-            )
-        except BaseException:
-            shutdown()
-            raise
+        undo.callback(shutdown)
+        virtual = names if embedded or regions is not None else ()
+        _process.settings = cluster.running_settings() or _start(path, virtual, places, wan=wan, cold=cold)
+        undo.pop_all()
 
 
 def join_running(data_dir: str | os.PathLike[str] | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
@@ -22,17 +23,15 @@ def up(data_dir: Path | None, regions: str, cold: str, *, wan: bool) -> dict[str
     if recorded is not None and cluster.is_listening(recorded.address):
         return {"address": recorded.address, "data": str(path), "started": False}
     names, places = parse(regions.split(",") if regions else DEFAULT)
-    with steps("Starting raylite") as step:
+    with steps("Starting raylite") as step, ExitStack() as undo:
         existing = os.environ.get("RAY_ADDRESS")
         step("a Ray head node" if existing is None else f"joining {existing}")
         found = local_cluster.start_head(path) if existing is None else cluster.ClusterFile(existing, "", ())
-        try:
-            step("followers, registry, routing")
-            virtual = names if existing is None or regions else ()
-            address = _start(found, path, virtual, places, cold, wan=wan)
-        except BaseException:
-            local_cluster.stop_head(found)
-            raise
+        undo.callback(local_cluster.stop_head, found)
+        step("followers, registry, routing")
+        virtual = names if existing is None or regions else ()
+        address = _start(found, path, virtual, places, cold, wan=wan)
+        undo.pop_all()
     if recorded is not None:  # of a cluster that died, and could not tidy up after itself
         local_cluster.remove_left_over(recorded.temp_dir)
     return {"address": address, "data": str(path), "started": True}

@@ -45,11 +45,10 @@ def start_head(data_dir: Path) -> ClusterFile:
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
         )
     cluster = ClusterFile(f"{host}:{ports[0]}", token, (process.pid,), temp_dir)
-    try:
+    with ExitStack() as undo:
+        undo.callback(stop_head, cluster)
         _wait_until_up(process, host, ports[0], data_dir / "ray.log")
-    except BaseException:
-        stop_head(cluster)
-        raise
+        undo.pop_all()
     return cluster
 
 

@@ -70,7 +70,7 @@ class _Running(Generic[T]):
     def _run(self) -> None:
         try:
             self._found.append(self._call())
-        except BaseException as error:  # noqa: BLE001  raised again in the thread that waits
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
             self._error = error
         finally:
             self._ended(self)

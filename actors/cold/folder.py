@@ -69,15 +69,13 @@ class FolderStore(ObjectStore):
 
     def _put(self, name: str, data: bytes) -> bool:
         temporary = f"{TEMPORARY}/{secrets.token_hex(8)}"
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(_discard, self._path / temporary)
             obstore.put(self._local, temporary, data, mode="create", use_multipart=False)
             self._syncs.file(self._path / temporary)
             self._make_folder((self._path / name).parent)
             made = self._name(temporary, name)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                (self._path / temporary).unlink(missing_ok=True)
-            raise
+            undo.pop_all()
         self._sync_names((self._path / name).parent)
         return made
 
@@ -137,3 +135,8 @@ def open_store(address: str, seconds: float = COLD_CALL_SECONDS) -> Store:
         schemes = ", ".join(f"{one}://" for one in SCHEMES)
         raise ParameterError(f"{address} is no place for cold storage: give an absolute path, or {schemes}")
     return FolderStore(Path(address), seconds)
+
+
+def _discard(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)

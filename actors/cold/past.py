@@ -52,14 +52,16 @@ class Past:
 
     def _build(self, archive: Archive, goal: Bookmark, path: Path) -> None:
         making = path.with_name(f"{path.stem}.{secrets.token_hex(4)}{_MAKING}")
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._discard, making)
             restore(archive, goal, self._files, making)
             self._files.rename(making, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                self._files.unlink(making)
-            raise
+            undo.pop_all()
         self._use(path)
+
+    def _discard(self, path: Path) -> None:
+        with contextlib.suppress(OSError):
+            self._files.unlink(path)
 
     def _evict(self, kept: Path) -> None:
         """Removes files that were not used for longest until the rest is small enough, and what was left half made."""

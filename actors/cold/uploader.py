@@ -106,15 +106,21 @@ class Uploader:
         todo = self.core.begin(self._ground.now())
         if todo is None:
             return
+        problem = "an attempt was cut short"
+        try:
+            problem = await self._attempt(todo)
+        finally:
+            if problem:
+                self.core.failed(problem, self._ground.now(), self._ground.jitter())
+            self._moved.set()
+
+    async def _attempt(self, todo: Look | Cut) -> str:
+        """What went wrong, "" if nothing did."""
         try:
             await (self._look() if isinstance(todo, Look) else self._cut(todo))
         except Error as error:
-            self.core.failed(str(error), self._ground.now(), self._ground.jitter())
-        except BaseException:
-            self.core.failed("an attempt was cut short", self._ground.now(), self._ground.jitter())
-            raise
-        finally:
-            self._moved.set()
+            return str(error)
+        return ""
 
     async def _look(self) -> None:
         held = await self._ground.work(self._find)

@@ -7,7 +7,7 @@ import fcntl
 import os
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -170,13 +170,12 @@ class RealFiles:
     def lock(self, path: Path, seconds: float) -> int:
         """See `Files.lock`. By `flock`, so a descriptor of the same process shuts others of it out, too."""
         deadline = time.monotonic() + seconds
-        descriptor = self.open(path, create=True)
-        try:
+        with ExitStack() as undo:
+            descriptor = self.open(path, create=True)
+            undo.callback(os.close, descriptor)
             while not _locked(descriptor, deadline):
                 time.sleep(_LOCK_RETRY_SECONDS)
-        except BaseException:
-            os.close(descriptor)
-            raise
+            undo.pop_all()
         return descriptor
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
@@ -45,11 +46,10 @@ def _claim(files: Files, directory: Path, owner: Owner, seconds: float) -> int:
         lock = files.lock(directory / LOCK, seconds)
     except BlockingIOError as error:
         raise Unreachable(str(directory), f"another process has held its lock for {seconds} s") from error
-    try:
+    with ExitStack() as undo:
+        undo.callback(files.close, lock)
         _settle(files, directory, owner)
-    except BaseException:
-        files.close(lock)
-        raise
+        undo.pop_all()
     return lock
 
 

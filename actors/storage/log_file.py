@@ -11,7 +11,7 @@ from __future__ import annotations
 import secrets
 import zlib
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import groupby
 from pathlib import Path
 
@@ -82,14 +82,13 @@ class Journal:
         `StorageFull` if not even what was not yet certainly synced can be stored again, `OSError` if the disk fails.
         """
         files = files or RealFiles()
-        lock = claim(files, directory, owner, lock_seconds)
-        try:
-            recovery = Recovery()
+        recovery = Recovery()
+        with ExitStack() as undo:
+            lock = claim(files, directory, owner, lock_seconds)
+            undo.callback(files.close, lock)
             fresh = recovery.run(files, directory, segments.numbers(files, directory), salt())
             current = _start(files, directory, fresh, segment_bytes)
-        except BaseException:
-            files.close(lock)
-            raise
+            undo.pop_all()
         return cls(
             files,
             directory,

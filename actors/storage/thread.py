@@ -46,7 +46,7 @@ class _Job(Generic[T]):
             return
         try:
             self._result.append(self._function())
-        except BaseException as error:  # noqa: BLE001  the thread's outermost frame; the caller gets the error
+        except BaseException as error:  # noqa: BLE001 - the thread's outermost frame; the caller gets the error
             self._error = error
 
     def refuse(self, name: str) -> None:
