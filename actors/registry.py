@@ -8,25 +8,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from raylite.actors.catalogue import Catalogue
-from raylite.actors.core import messages as m
+from raylite.actors.databases import Databases
+from raylite.actors.enlistment import Enlistment
+from raylite.actors.follower_calls import FollowerCalls
 from raylite.actors.holders import holders
 from raylite.actors.ports import Cluster
 from raylite.actors.primary import Primary, PrimaryConfig
+from raylite.actors.publication import Publication
 from raylite.actors.removal import Removal
 from raylite.actors.service import Surroundings, wall_us
 from raylite.actors.supervision import Supervision
 from raylite.actors.surveyor import Surveyor
 from raylite.policies import limits
-from raylite.policies.catalogue import DatabaseEntry, Placement, RouteEntry, RoutingTable
-from raylite.policies.errors import DatabaseNotFound, Error, Unreachable
+from raylite.policies.catalogue import DatabaseEntry
+from raylite.policies.errors import Error, Unreachable
 from raylite.policies.names import database_name
-from raylite.policies.placement import choose_followers, primary_region, tolerated_nodes
-from raylite.policies.quorum import Member, Members, is_quorum
+from raylite.policies.placement import primary_region, tolerated_nodes
 from raylite.policies.replication import Replication
 from raylite.policies.status import ActorStatus, Overview
 from raylite.policies.system import REGISTRY, Settings, Site, primary_name, replica_name
@@ -47,16 +49,20 @@ class Registry(Primary):
         self._cluster = cluster
         self._surveyor = Surveyor(cluster, sites, settings.virtual)
         self._catalogue = Catalogue(config.database_id, self._query)
-        self._removal = Removal(self._catalogue, self._ask)
+        followers = FollowerCalls(self.dial, self._surveyor, config.database_id)
+        enlistment = Enlistment(followers, self._surveyor, settings.regions)
+        self._databases = Databases(self._catalogue, cluster, enlistment)
+        self._removal = Removal(self._catalogue, followers.ask)
         self._supervision = Supervision(
-            cluster, self._config_of, self._inspect, self._node_answers, self._unchanged
+            cluster,
+            self._databases.config_of,
+            followers.inspect,
+            followers.node_answers,
+            self._databases.unchanged,
         )
+        self._publication = Publication(self._catalogue, cluster, self.ready)
         self._ready = asyncio.Event()
         self._due = asyncio.Event()
-        self._one_change = asyncio.Lock()
-        self._unfinished: dict[str, str] = {}
-        self._published = 0
-        self._routing_silences = 0
         self.hold(self._look_around())
 
     def _actor_name(self) -> str:
@@ -65,8 +71,7 @@ class Registry(Primary):
     async def status(self) -> ActorStatus:
         """How its database is, and what it could not do for others."""
         found = await super().status()
-        unfinished = [f"{name}: {why}" for name, why in self._unfinished.items() if why]
-        problems = (*found.problems, *self._surveyor.problems, *unfinished)
+        problems = (*found.problems, *self._surveyor.problems, *self._databases.problems)
         return msgspec.structs.replace(found, problems=problems)
 
     # The reign
@@ -74,7 +79,7 @@ class Registry(Primary):
     async def on_open(self) -> None:
         """Brings the catalogue's schema up; then what was begun is finished, and whoever does not live is started."""
         await self._catalogue.prepare()
-        self._unfinished = {entry.name: "" for entry in await self._catalogue.all()}
+        await self._databases.review()
         self._ready.set()
         self._due.set()
 
@@ -93,26 +98,13 @@ class Registry(Primary):
             self._due.clear()
             await self._surveyor.look()
             if self._ready.is_set():
-                await self._see_to_routing()
-                for name in tuple(self._unfinished):
-                    await self._finish(name)
+                await self._publication.see_to_routing()
+                await self._databases.finish()
                 with contextlib.suppress(Error):
                     present = {site.follower for site in await self._surveyor.present()}
                     await self._removal.run(present, wall_us())
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._due.wait(), limits.LOOK_SECONDS)
-
-    async def _finish(self, name: str) -> None:
-        """Starts the actors of a database; one that fails is tried again later, and holds no other up."""
-        try:
-            async with self._one_change:
-                await self._complete(await self._catalogue.get(name))
-        except DatabaseNotFound:
-            del self._unfinished[name]
-        except Error as error:
-            self._unfinished[name] = str(error)
-        else:
-            del self._unfinished[name]
 
     # The catalogue
 
@@ -129,9 +121,7 @@ class Registry(Primary):
         wanted = Replication.parse(replication).wanted(regions)
         database_id = secrets.token_hex(16)
         entry = DatabaseEntry(database_id, name, None, region, wanted, replication, wall_us())
-        async with self._one_change:
-            await self._catalogue.insert(entry)
-            entry = await self._complete(entry)
+        entry = await self._databases.create(entry)
         replicas = [replica_name(name, one) for one in entry.replicas]
         waiting = [self._cluster.wait_for(one, limits.CALL_SECONDS) for one in replicas]
         primary = self._cluster.wait_for(primary_name(name), limits.START_SECONDS / 2)
@@ -147,8 +137,7 @@ class Registry(Primary):
         await self.ready()
         entry = await self._catalogue.get(name)
         if entry.members is None:
-            async with self._one_change:
-                entry = await self._complete(await self._catalogue.get(name))
+            entry = await self._databases.complete(name)
             await self._announce()
         return entry
 
@@ -160,104 +149,16 @@ class Registry(Primary):
     async def delete(self, name: str) -> None:
         """Removes a database for good: its name is free, its actors end, soon its files go. `DatabaseNotFound`."""
         await self.ready()
-        async with self._one_change:
-            entry = await self._catalogue.get(name)
-            await self._catalogue.delete(entry, wall_us())
-            for actor in (primary_name(name), *(replica_name(name, region) for region in entry.replicas)):
-                await self._cluster.kill(actor)
+        await self._databases.delete(name, wall_us())
         await self._announce()
         self._removal.due = True
         self._due.set()
-
-    @contextlib.asynccontextmanager
-    async def _unchanged(self, entry: DatabaseEntry) -> AsyncGenerator[None]:
-        """Keeps this database's name from being given to another; raises `DatabaseNotFound` if it has been already."""
-        async with self._one_change:
-            now = await self._catalogue.get(entry.name)
-            if now.database_id != entry.database_id:
-                raise DatabaseNotFound(entry.name)
-            yield
-
-    async def _complete(self, entry: DatabaseEntry) -> DatabaseEntry:
-        """Takes a database from wherever it is to having members, a log and its actors; each step can be repeated."""
-        if entry.members is None:
-            members = await self._join(entry)
-            entry = await self._catalogue.set_members(entry, members)
-        await self._found(entry)
-        await self._cluster.start_primary(self._config_of(entry))
-        for region in entry.replicas:
-            await self._cluster.start_replica(entry, region)
-        return entry
-
-    async def _join(self, entry: DatabaseEntry) -> Members:
-        """Five followers that have all joined; who does not answer is passed over while there are enough others."""
-        present = await self._surveyor.present()
-        silent: set[str] = set()
-        while True:
-            left = [site for site in present if site.follower not in silent]
-            chosen = choose_followers(entry.database_id, left, entry.region, self.settings.regions)
-            members = await self._joined(entry.database_id, chosen)
-            if len(members) == limits.FOLLOWERS:
-                return Members(tuple(members))
-            silent |= set(chosen) - {one.follower for one in members}
-            if len(present) - len(silent) < limits.FOLLOWERS:
-                found = f"{len(present) - len(silent)} of {limits.FOLLOWERS} answer"
-                raise Unreachable("a new database's followers", found)
-
-    async def _joined(self, database_id: str, chosen: Sequence[str]) -> list[Member]:
-        asked = (self._ask(one, m.Join(database_id)) for one in chosen)
-        answers = await asyncio.gather(*asked, return_exceptions=True)
-        joined = zip(chosen, answers, strict=True)
-        return [Member(one, answer.incarnation) for one, answer in joined if isinstance(answer, m.Joined)]
-
-    async def _found(self, entry: DatabaseEntry) -> None:
-        assert entry.members is not None, "members are written before the log is founded"
-        everyone = entry.members.current
-        requests = [
-            self._ask(one.follower, m.Found(entry.database_id, one.incarnation, entry.members))
-            for one in everyone
-        ]
-        answers = await asyncio.gather(*requests, return_exceptions=True)
-        founded = [
-            one for one, answer in zip(everyone, answers, strict=True) if isinstance(answer, m.Founded)
-        ]
-        if not is_quorum(entry.members, founded):
-            raise Unreachable(f"{entry.name}'s followers", f"{len(founded)} of {len(everyone)} answer")
-
-    async def _ask(self, follower: str, message: m.Join | m.Found | m.Inspect | m.Drop) -> object:
-        connection = await self.dial(follower)
-        try:
-            return await connection.call(message, limits.CALL_SECONDS)
-        finally:
-            connection.close()
-
-    async def _inspect(self, database_id: str, member: Member) -> object:
-        return await self._ask(member.follower, m.Inspect(database_id))
-
-    async def _node_answers(self, node: str) -> bool:
-        """Whether a follower there does, any answer will do; where there is none, nothing is known against the node."""
-        there = [site.follower for site in self._surveyor.sites if site.node == node]
-        asked = [self._ask(one, m.Inspect(self.config.database_id)) for one in there]
-        waits = (asyncio.wait_for(one, limits.LEASE_SECONDS) for one in asked)
-        answers = await asyncio.gather(*waits, return_exceptions=True)
-        return not there or any(not isinstance(one, BaseException) for one in answers)
-
-    def _config_of(self, entry: DatabaseEntry) -> PrimaryConfig:
-        assert entry.members is not None, "a database without members has no primary"
-        directory = self._cluster.directory(entry.database_id, "primary")
-        return PrimaryConfig(entry.database_id, entry.name, entry.members, entry.region, directory)
 
     # Routing
 
     async def publish(self) -> None:
         """Hands the routing table to the routing actor, which has none after a restart of its own."""
-        # Taken before the catalogue is read, and above all of an earlier reign: whoever was stopped in between and
-        # goes on later replaces nothing newer.
-        epoch = await self.ready()
-        version = self._published = max(self._published + 1, epoch << 32)
-        entries = await self._catalogue.all()
-        routes = {entry.name: _route(entry) for entry in entries if entry.members is not None}
-        await self._cluster.publish(RoutingTable(version, routes))
+        await self._publication.publish()
 
     async def _announce(self) -> None:
         """As `publish`, but a routing actor that does not answer now gets it later."""
@@ -265,20 +166,6 @@ class Registry(Primary):
             await self.publish()
         except Error:
             self._due.set()
-
-    async def _see_to_routing(self) -> None:
-        """Gives the routing actor the table if it has another one, and replaces it if it hangs."""
-        try:
-            if await self._cluster.published() != self._published or not self._published:
-                await self.publish()
-            self._routing_silences = 0
-        except Error:
-            self._routing_silences += 1
-        if self._routing_silences >= limits.HEALTH_SILENCES:
-            self._routing_silences = 0
-            with contextlib.suppress(Error):
-                await self._cluster.replace_routing()
-                await self.publish()
 
     # Whoever is missed
 
@@ -324,9 +211,3 @@ class Registry(Primary):
             for database, members in databases.items()
         ]
         return Overview(tuple(actors), min(tolerated))
-
-
-def _route(entry: DatabaseEntry) -> RouteEntry:
-    replicas = [Placement(replica_name(entry.name, region), region) for region in entry.replicas]
-    primary = Placement(primary_name(entry.name), entry.region)
-    return RouteEntry(entry.database_id, entry.name, primary, tuple(replicas))
