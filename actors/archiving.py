@@ -154,15 +154,22 @@ class Archiving:
 
         Raises `BookmarkError` if that is not kept any more, and `NotAllowed` for what would write.
         """
-        await self.flush(goal)
         deadline = boottime() + query.seconds
-        path = await self._ground.work(partial(self._past.file, await self._archive(), goal))
+        path = await self.file(goal)
         ran = await self._ground.work(lambda: _execute(path, query, deadline))
         if ran.forward:
             raise NotAllowed(
                 "Writing to the past", "Write without `at`, or fork the database at that bookmark."
             )
         return ran
+
+    async def file(self, goal: Bookmark) -> Path:
+        """A file that holds the database as it was at `goal`, which is confirmed; it may go when others are asked for.
+
+        Raises `BookmarkError` if that is not kept any more, `StorageFull`, and what the store raises.
+        """
+        await self.flush(goal)
+        return await self._ground.work(partial(self._past.file, await self._archive(), goal))
 
     async def _archive(self) -> Archive:
         """One of its own: an archive is for one thread at a time."""

@@ -55,7 +55,7 @@ def read_cluster_file(path: Path) -> ClusterFile | None:
     """The cluster recorded for a data directory, None if there is none or it cannot be read."""
     try:
         return msgspec.json.decode((path / "cluster.json").read_bytes(), type=ClusterFile)
-    except (FileNotFoundError, msgspec.MsgspecError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return None
 
 

@@ -160,7 +160,7 @@ class DataDirectory:
             return None
         try:
             return msgspec.json.decode(path.read_bytes(), type=kind)
-        except msgspec.MsgspecError as error:
+        except (ValueError, RecursionError) as error:
             raise Corrupt("a data directory", str(path), str(error)) from error
 
     def _create(self, name: str, data: bytes) -> None:
@@ -202,7 +202,7 @@ def _journal(path: Path, number: int) -> Journal | None:
         owner = msgspec.json.decode((path / OWNER).read_bytes(), type=Owner)
     except FileNotFoundError:
         return None
-    except msgspec.MsgspecError as error:
+    except (ValueError, RecursionError) as error:
         raise Corrupt("a journal's directory", str(path / OWNER), str(error)) from error
     stat = path.stat()
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()

@@ -35,7 +35,7 @@ from raylite.policies.bookmark import Bookmark
 from raylite.policies.errors import Error, NotAllowed, NotPrimary, Overloaded, StorageFull
 from raylite.policies.query import Answer, Failure, Query
 from raylite.policies.quorum import Members
-from raylite.policies.status import ActorStatus, CopyCheck, TimeSpan
+from raylite.policies.status import ActorStatus, CopyCheck, Restored, TimeSpan
 from raylite.policies.system import Settings, primary_name
 from raylite.policies.transfer import CloseTransfer, OpenExport, ReadExport
 
@@ -158,6 +158,23 @@ class Primary(Service):
     async def span(self) -> TimeSpan:
         """See `Archiving.span`."""
         return await self._archive().span()
+
+    async def restore(self, bookmark: str) -> Restored:
+        """Makes the database what it was at that bookmark, as one entry. Raises what a write raises."""
+        goal = Bookmark.parse(bookmark)
+        with self._admitted(self.config.database_id, bookmark):
+            path = await self._archive().file(goal)
+        undo: list[Bookmark] = []
+
+        def job(file: PrimaryFile, _seconds: float, refusal: Error | None) -> Ran:
+            if refusal is not None:
+                raise refusal
+            before, ran = file.replace(path)
+            undo.append(before)
+            return ran
+
+        _, mark = await self._run(self.config.database_id, bookmark, limits.LONGEST_QUERY_SECONDS, job)
+        return Restored(str(mark), str(undo[0]))
 
     def _archive(self) -> Archiving:
         if self.archiving is None:

@@ -62,3 +62,10 @@ class TimeSpan(msgspec.Struct, frozen=True):
     oldest_us: int
     newest: str
     newest_us: int
+
+
+class Restored(msgspec.Struct, frozen=True):
+    """A restore. bookmark: text of the entry that it is; undo: of the entry before it: restoring that undoes it."""
+
+    bookmark: str
+    undo: str

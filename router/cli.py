@@ -167,7 +167,7 @@ def execute(
 
 @main.group(name="time-travel")
 def time_travel() -> None:
-    """Find the states that cold storage keeps of a database."""
+    """Find the states that cold storage keeps of a database, and return to one."""
 
 
 @time_travel.command(name="info")
@@ -179,6 +179,24 @@ def time_travel_info(name: str, timestamp: str | None, data_dir: Path | None, as
     """Show the bookmark of now, or of a time, and how far back states are kept."""
     with CliSession.joined(data_dir) as session:
         output.show(session.time_travel_info(name, timestamp), as_json=as_json)
+
+
+@time_travel.command(name="restore")
+@click.argument("name")
+@click.option("--timestamp", default=None, help="A time, as 2026-01-31T12:00:00Z or seconds since 1970.")
+@click.option("--bookmark", default=None, help="A bookmark.")
+@data_option
+@json_option
+def time_travel_restore(
+    name: str, timestamp: str | None, bookmark: str | None, data_dir: Path | None, as_json: bool
+) -> None:
+    """Make the database what it was; shows the bookmark that undoes it."""
+    moment = bookmark if timestamp is None else timestamp
+    if moment is None or (timestamp and bookmark):
+        raise click.UsageError("give either --timestamp or --bookmark")
+    with CliSession.joined(data_dir) as session:
+        found = session.restore(name, moment)
+        output.show({"bookmark": found.bookmark, "undo": found.undo}, as_json=as_json)
 
 
 @main.command()

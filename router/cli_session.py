@@ -11,7 +11,7 @@ import msgspec
 from raylite.actors import handles
 from raylite.policies import limits
 from raylite.policies.catalogue import DatabaseEntry
-from raylite.policies.status import ActorStatus
+from raylite.policies.status import ActorStatus, Restored
 from raylite.policies.system import REGISTRY
 from raylite.router import api
 from raylite.router.background import background
@@ -91,6 +91,12 @@ class CliSession:
         with steps(f"Reading {name} as it was"):
             past = api.connect(name, region=region).at(moment)
             return Executed([past.prepare(sql).all()], past.bookmark)
+
+    def restore(self, name: str, moment: str) -> Restored:
+        """Makes the database what it was."""
+        database = api.connect(name)
+        with steps(f"Restoring {name}"):
+            return database.restore(moment)
 
     def time_travel_info(self, name: str, timestamp: str | None) -> dict[str, object]:
         """The bookmark of now or of a time, and the oldest state that is kept."""

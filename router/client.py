@@ -21,7 +21,7 @@ from raylite.policies.errors import LimitExceeded, OutcomeUnknown, ParameterErro
 from raylite.policies.query import Mode, Value
 from raylite.policies.query import Statement as Text
 from raylite.policies.session import FIRST_UNCONSTRAINED, begin
-from raylite.policies.status import ActorStatus, TimeSpan
+from raylite.policies.status import ActorStatus, Restored, TimeSpan
 from raylite.policies.transfer import Kind
 from raylite.router.asking import Asked, Asker, PrimaryAsker, SessionAsker
 from raylite.router.dump import Selection
@@ -170,6 +170,10 @@ class Desk(Protocol):
         """The bookmark of the newest entry that is not later."""
         ...
 
+    async def restore(self, bookmark: str) -> Restored:
+        """Makes it what it was at that bookmark."""
+        ...
+
     async def span(self) -> TimeSpan:
         """How far back it can be read."""
         ...
@@ -231,6 +235,14 @@ class AsyncDatabase:
         return AsyncPast(
             PrimaryAsker(self._router, self._asker.database_id, self.seconds, bookmark), bookmark
         )
+
+    async def restore(self, moment: Moment) -> Restored:
+        """Makes the database what it was then, as one write: sessions go on, and earlier bookmarks stay what they were.
+
+        Raises what `at` and what a write raise, `OutcomeUnknown` too. Restoring its `undo` takes it back.
+        """
+        bookmark = bookmark_in(moment) or await self._desk.moment(time_us(moment))
+        return await self._desk.restore(bookmark)
 
     async def span(self) -> TimeSpan:
         """How far back `at` goes."""

@@ -15,11 +15,11 @@ from raylite.actors.service import answers_nothing, distance_of
 from raylite.actors.stream import Connection, Identity, connect, tls_from_environment
 from raylite.policies import limits
 from raylite.policies.catalogue import DatabaseEntry, Placement, RouteEntry, RoutingTable
-from raylite.policies.errors import DatabaseNotFound, Error, NoReply, Unreachable
+from raylite.policies.errors import DatabaseNotFound, Error, NoReply, OutcomeUnknown, Unreachable
 from raylite.policies.freshness import Health
 from raylite.policies.query import Answer, Failure, Query
 from raylite.policies.routing import Candidate, Nearest, RoutingPolicy
-from raylite.policies.status import ActorStatus, TimeSpan
+from raylite.policies.status import ActorStatus, Restored, TimeSpan
 from raylite.policies.system import REGISTRY, ROUTING, Settings
 from raylite.policies.transfer import TransferReply, TransferRequest
 from raylite.router.client import AsyncDatabase, DatabaseInfo
@@ -208,6 +208,15 @@ class _Desk:
 
     async def moment(self, time_us: int) -> str:
         found: str = await self._ask_primary("moment", time_us)
+        return found
+
+    async def restore(self, bookmark: str) -> Restored:
+        entry = await self._runtime.entry(self._name)
+        actor, seconds = entry.primary.actor, limits.LONGEST_QUERY_SECONDS
+        try:
+            found: Restored = await handles.call(actor, "restore", bookmark, seconds=seconds)
+        except Unreachable as error:
+            raise OutcomeUnknown(self._name, str(error)) from error
         return found
 
     async def span(self) -> TimeSpan:

@@ -12,7 +12,7 @@ from typing import TypeVar, overload
 from raylite.policies import limits
 from raylite.policies.query import Value
 from raylite.policies.session import FIRST_UNCONSTRAINED
-from raylite.policies.status import TimeSpan
+from raylite.policies.status import Restored, TimeSpan
 from raylite.router.background import background
 from raylite.router.client import AsyncDatabase, AsyncPast, AsyncSession, AsyncStatement, DatabaseInfo
 from raylite.router.moments import Moment
@@ -195,6 +195,15 @@ class Database(_Waiting):
         """
         inner = background.run(self._inner.at(moment), limits.COLD_FLUSH_SECONDS + limits.START_SECONDS)
         return Past(inner, self._seconds)
+
+    def restore(self, moment: Moment) -> Restored:
+        """Makes the database what it was then, as one write: sessions go on, and earlier bookmarks stay what they were.
+
+        Raises what `at` and what a write raise, `OutcomeUnknown` too. Restoring its `undo` takes it back.
+        """
+        return background.run(
+            self._inner.restore(moment), limits.LONGEST_QUERY_SECONDS + limits.START_SECONDS
+        )
 
     def span(self) -> TimeSpan:
         """How far back `at` goes."""

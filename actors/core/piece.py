@@ -161,5 +161,5 @@ def decode_members(extra: bytes) -> Members:
     """The members in an entry's `extra`; raises `Corrupt` if they are none."""
     try:
         return msgspec.msgpack.decode(extra, type=Members)
-    except msgspec.MsgspecError as error:
+    except (ValueError, RecursionError) as error:
         raise Corrupt("a members entry", "its extra", str(error)) from error

@@ -42,6 +42,8 @@ from raylite.policies.query import Mode, Query, Rows, Statement
 _ATTEMPTS: Final = 3
 _PRIMARY_JUDGES: Final = (StatementError, NotAllowed, Unreachable)
 """A reader's failures that may come from its state or its being read-only, not from the query alone."""
+_PAST: Final = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+_BACKUP_PAGES: Final = 1024
 _WAL_HEADER: Final = 32
 _FRAME_HEADER: Final = 24
 
@@ -109,8 +111,24 @@ class Engine:
 
         It forwards what is not read-only; what does not compile has no other judge.
         """
-        flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
-        return cls(f"{path.absolute().as_uri()}?immutable=1", flags, None, reader=True, past=True)
+        return cls(_immutable(path), _PAST, None, reader=True, past=True)
+
+    def replace(self, path: Path) -> None:
+        """Makes the database what the whole file at `path` holds, in one transaction; its commit was handed on then.
+
+        Raises `StorageFull`, and whatever else SQLite says; nothing is changed then.
+        """
+        try:
+            with (
+                contextlib.closing(apsw.Connection(_immutable(path), _PAST)) as source,
+                self._connection.backup("main", source, "main") as backup,
+            ):
+                while not backup.done:
+                    backup.step(_BACKUP_PAGES)
+        except apsw.Error as error:
+            raise translate(error, self._path) from error
+        self._own.number("SELECT count(*) FROM sqlite_schema")  # SQLite tells of the commit after a statement
+        self._settle()
 
     def execute(self, query: Query, seconds: float, refusal: Error | None = None) -> Execution:
         """Runs the query within `seconds` and says what it did; each commit was handed on when this returns.
@@ -320,6 +338,10 @@ class Engine:
             self._on_commit(frames)
             self._broken = False
         return True
+
+
+def _immutable(path: Path) -> str:
+    return f"{path.absolute().as_uri()}?immutable=1"
 
 
 def _never(_cursor: apsw.Cursor, _sql: str, _bindings: object) -> bool:

@@ -111,6 +111,12 @@ class Connection(Protocol):
         """Runs a checkpoint: frames in the WAL, frames copied; (-1, -1) if SQLite knows no WAL yet."""
         ...
 
+    def backup(
+        self, databasename: str, sourceconnection: apsw.Connection, sourcedatabasename: str
+    ) -> apsw.Backup:
+        """A copy of another connection's database over this one's, in one transaction."""
+        ...
+
     def close(self, force: bool = False) -> None:
         """Closes the connection."""
         ...

@@ -60,6 +60,14 @@ class PrimaryFile:
         self._hand_on_all()
         return Ran(execution, mark, mark != before, self._wal.size)
 
+    def replace(self, path: Path) -> tuple[Bookmark, Ran]:
+        """Makes the database what the file at `path` holds, as one entry; the bookmark of the entry before it."""
+        before = self._writer.tail
+        self.engine.replace(path)
+        mark = self._writer.tail
+        self._hand_on_all()
+        return before, Ran(Execution([], wrote=True), mark, mark != before, self._wal.size)
+
     def snapshot(self) -> tuple[Snapshot, Ran]:
         """The state that the database has now, and its bookmark in what a query would give that only reads."""
         return Snapshot(self.database), Ran(Execution([], False), self._writer.tail, False, self._wal.size)

@@ -9,7 +9,7 @@ from raylite.actors.stream import Connection, Identity, connect
 from raylite.policies.errors import Unreachable
 from raylite.policies.query import Answer, Failure, Query
 from raylite.policies.routing import Candidate, Nearest
-from raylite.policies.status import TimeSpan
+from raylite.policies.status import Restored, TimeSpan
 from raylite.policies.transfer import TransferReply, TransferRequest
 from raylite.router.client import AsyncDatabase, DatabaseInfo
 from raylite.router.ports import Route
@@ -37,6 +37,9 @@ class Driver:
 
     async def moment(self, time_us: int) -> str:
         return await self._primary().moment(time_us)
+
+    async def restore(self, bookmark: str) -> Restored:
+        return await self._primary().restore(bookmark)
 
     async def span(self) -> TimeSpan:
         return await self._primary().span()

@@ -20,6 +20,7 @@ from raylite.actors.confirmed_log import ConfirmedLog
 from raylite.actors.core import messages as m
 from raylite.actors.core.piece import describe_all
 from raylite.actors.primary import Primary
+from raylite.actors.replica import Replica
 from raylite.actors.storage.engine import Engine
 from raylite.actors.storage.files import RealFiles
 from raylite.policies.bookmark import Bookmark, origin
@@ -284,6 +285,52 @@ def test_without_cold_storage_there_is_no_past(tmp_path: Path) -> None:
         answer = await system.query("primary:shop", "CREATE TABLE t (n INTEGER)")
         with pytest.raises(NotAllowed, match="--cold"):
             await system.query("primary:shop", "SELECT 1", at=answer.bookmark)
+        await system.stop()
+
+    asyncio.run(main())
+
+
+def test_a_restore_is_a_write_that_replicas_and_sessions_follow_and_that_can_be_undone(
+    tmp_path: Path,
+) -> None:
+    async def main() -> None:
+        system = ColdSystem(tmp_path)
+        system.claim()
+        await system.start()
+        primary = system.start_primary()
+        system.start_replica("weur")
+        await system.query("primary:shop", "CREATE TABLE t (n INTEGER PRIMARY KEY, b BLOB)")
+        early = await system.query("primary:shop", "INSERT INTO t VALUES (1, randomblob(5000))")
+        await system.query("primary:shop", "CREATE TABLE later (x)")
+        late = await system.query(
+            "primary:shop",
+            "WITH n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i <= 3000) "
+            "INSERT INTO t SELECT i, randomblob(5000) FROM n",
+        )
+        restored = await primary.restore(early.bookmark)
+        assert restored.undo == late.bookmark < restored.bookmark
+        for actor in ("primary:shop", "replica:shop:weur"):
+            answer = await system.query(actor, "SELECT count(*) FROM t", bookmark=restored.bookmark)
+            assert (answer.results[0].rows, answer.served_by) == ([(1,)], actor)
+            with pytest.raises(StatementError, match="later"):
+                await system.query(actor, "SELECT * FROM later", bookmark=restored.bookmark)
+        again = await system.query(
+            "replica:shop:weur", "INSERT INTO t VALUES (2, NULL)", bookmark=late.bookmark
+        )
+        assert again.bookmark > restored.bookmark
+        undone = await primary.restore(restored.undo)
+        for actor in ("primary:shop", "replica:shop:weur"):
+            answer = await system.query(actor, "SELECT count(*), max(n) FROM t", bookmark=undone.bookmark)
+            assert answer.results[0].rows == [(3001, 3001)]
+        await system.query("primary:shop", "SELECT * FROM later")
+        checks = [
+            await one.check() for one in system.around.services.values() if isinstance(one, Primary | Replica)
+        ]
+        assert len({(one.bookmark, one.digest) for one in checks}) == 1
+        assert not any(one.problems for one in checks)
+        for wrong in (str(origin("another")), "no bookmark"):
+            with pytest.raises(BookmarkError):
+                await primary.restore(wrong)
         await system.stop()
 
     asyncio.run(main())

@@ -15,7 +15,7 @@ from raylite.policies.bookmark import origin
 from raylite.policies.errors import Error, NoReply, Unreachable
 from raylite.policies.query import Answer, Failure, Mode, Query, Rows, Statement, StatementMeta, Value
 from raylite.policies.routing import Candidate
-from raylite.policies.status import TimeSpan
+from raylite.policies.status import Restored, TimeSpan
 from raylite.policies.transfer import TransferReply, TransferRequest
 from raylite.router.client import AsyncDatabase, DatabaseInfo
 from raylite.router.ports import Route
@@ -91,6 +91,9 @@ class World:
 
     async def moment(self, time_us: int) -> str:
         return mark(time_us // 1_000_000)
+
+    async def restore(self, bookmark: str) -> Restored:
+        return Restored(mark(10), bookmark)
 
     async def span(self) -> TimeSpan:
         return TimeSpan(mark(1), 1_000_000, mark(9), 9_000_000)

@@ -146,6 +146,12 @@ def test_members_are_refused_or_what_was_meant(data: bytes) -> None:
     assert decode_members(encode_members(members)) == members
 
 
+def test_members_whose_text_is_no_text_are_refused() -> None:
+    name = MEMBERS.current[0].follower.encode()
+    with pytest.raises(Corrupt):
+        decode_members(encode_members(MEMBERS).replace(name, b"\xff" * len(name)))
+
+
 @given(st.data())
 def test_members_that_are_cut_short_are_refused(data: st.DataObject) -> None:
     encoded = encode_members(MEMBERS)

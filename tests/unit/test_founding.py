@@ -86,10 +86,11 @@ def test_nothing_is_founded_over_journals_whose_record_is_lost(tmp_path: Path) -
     assert new.holding() == Holding()
 
 
-def test_an_unreadable_owner_is_damage(tmp_path: Path) -> None:
+@pytest.mark.parametrize("data", [b"{", b'{"system_id": "\xff"}', b"[" * 100_000])
+def test_an_unreadable_owner_is_damage(tmp_path: Path, data: bytes) -> None:
     directory = _directory(tmp_path)
     _journal(directory, 1, "system")
-    (directory.path / "followers" / "1" / "owner").write_text("{")
+    (directory.path / "followers" / "1" / "owner").write_bytes(data)
     with pytest.raises(Corrupt):
         directory.holding()
 
