@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -24,6 +24,9 @@ from raylite.actors.stream import (
 from raylite.actors.stream_codec import decode_payload, encode_payload
 from raylite.policies.errors import Error, Unreachable
 from raylite.policies.system import Settings
+
+Hold = Callable[[Coroutine[object, object, None]], object]
+"""Runs a background task that belongs to an actor; if it fails, so does the actor."""
 
 
 def boottime() -> float:
