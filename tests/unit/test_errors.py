@@ -29,7 +29,7 @@ _SAMPLES: dict[str, str | int | float] = {"str": "shop", "int": 3, "float": 1.5,
 
 
 def _classes(root: type[Error]) -> Iterator[type[Error]]:
-    if root.__module__ == errors.__name__:
+    if root.__module__.startswith(f"{errors.__name__}."):
         yield root
     for child in root.__subclasses__():
         yield from _classes(child)
