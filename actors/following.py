@@ -85,7 +85,8 @@ class Following:
                 await self._wait_for_space(error)
                 return None
             except Error as error:
-                self._lose(error)
+                if not self._copy.closing:
+                    self._lose(error)
                 raise
         for change in changes:
             if isinstance(change, core.Publish):

@@ -26,6 +26,7 @@ from raylite.actors.storage.engine import Execution
 from raylite.actors.storage.entries import EntryWriter, Made
 from raylite.actors.storage.generation import Directory
 from raylite.actors.storage.primary_file import PrimaryFile, Ran
+from raylite.actors.storage.replacement import Replacement
 from raylite.actors.storage.spool import Spool
 from raylite.actors.storage.thread import DatabaseThread
 from raylite.actors.stream import Connection, Payload, to_failure
@@ -161,20 +162,12 @@ class Primary(Service):
 
     async def restore(self, bookmark: str) -> Restored:
         """Makes the database what it was at that bookmark, as one entry. Raises what a write raises."""
-        goal = Bookmark.parse(bookmark)
         with self._admitted(self.config.database_id, bookmark):
-            path = await self._archive().file(goal)
-        undo: list[Bookmark] = []
-
-        def job(file: PrimaryFile, _seconds: float, refusal: Error | None) -> Ran:
-            if refusal is not None:
-                raise refusal
-            before, ran = file.replace(path)
-            undo.append(before)
-            return ran
-
-        _, mark = await self._run(self.config.database_id, bookmark, limits.LONGEST_QUERY_SECONDS, job)
-        return Restored(str(mark), str(undo[0]))
+            path = await self._archive().file(Bookmark.parse(bookmark))
+        replacement = Replacement(path)
+        seconds = limits.LONGEST_QUERY_SECONDS
+        _, mark = await self._run(self.config.database_id, bookmark, seconds, replacement.run)
+        return Restored(str(mark), replacement.undo)
 
     def _archive(self) -> Archiving:
         if self.archiving is None:

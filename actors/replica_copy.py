@@ -28,11 +28,12 @@ from raylite.policies.status import CopyCheck
 class ReplicaCopy:
     """Opened once, then written and read at the same time: one thread alone writes the WAL and the WAL-index.
 
-    full: why its disk took no more, None once it does again.
+    full: why its disk took no more, None once it does again; closing: nothing that comes now is applied.
     """
 
     def __init__(self, database_id: str, database: str) -> None:
         self.full: StorageFull | None = None
+        self.closing = False
         self._database_id = database_id
         self._writer = DatabaseThread(f"{database} apply")
         self._reader = DatabaseThread(f"{database} read")
@@ -133,6 +134,7 @@ class ReplicaCopy:
 
     async def close(self) -> None:
         """Closes the copy once the running jobs have ended, then gives the directory up."""
+        self.closing = True
         if self._engine is not None:
             await self._reader.run(self._engine.close)
         if self._file is not None:

@@ -11,9 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Protocol, overload
-
-import msgspec
+from typing import overload
 
 from raylite.actors.transfers import Stop
 from raylite.policies import limits
@@ -21,9 +19,10 @@ from raylite.policies.errors import LimitExceeded, OutcomeUnknown, ParameterErro
 from raylite.policies.query import Mode, Value
 from raylite.policies.query import Statement as Text
 from raylite.policies.session import FIRST_UNCONSTRAINED, begin
-from raylite.policies.status import ActorStatus, Restored, TimeSpan
+from raylite.policies.status import Restored, TimeSpan
 from raylite.policies.transfer import Kind
 from raylite.router.asking import Asked, Asker, PrimaryAsker, SessionAsker
+from raylite.router.desk import DatabaseInfo, Desk
 from raylite.router.dump import Selection
 from raylite.router.exporting import Exporter, kind_of
 from raylite.router.moments import Moment, bookmark_in, time_us
@@ -33,16 +32,6 @@ from raylite.router.result import Result, Row, as_lists, first_of, results_of
 from raylite.router.router import Router
 
 __all__ = ["AsyncDatabase", "AsyncPast", "AsyncSession", "AsyncStatement", "Bindable", "DatabaseInfo"]
-
-
-class DatabaseInfo(msgspec.Struct, frozen=True):
-    """One database. actors: its primary first, then its replicas; those that did not answer are missing."""
-
-    name: str
-    database_id: str
-    region: str
-    replicas: tuple[str, ...]
-    actors: tuple[ActorStatus, ...]
 
 
 class AsyncStatement:
@@ -157,26 +146,6 @@ class AsyncPast:
     ) -> list[Result]:
         """Runs the statements in order. One result each."""
         return await _batch(self._asker, statements, timeout)
-
-
-class Desk(Protocol):
-    """Who knows about a database what its queries do not tell."""
-
-    async def describe(self) -> DatabaseInfo:
-        """Where it is, and how its actors are."""
-        ...
-
-    async def moment(self, time_us: int) -> str:
-        """The bookmark of the newest entry that is not later."""
-        ...
-
-    async def restore(self, bookmark: str) -> Restored:
-        """Makes it what it was at that bookmark."""
-        ...
-
-    async def span(self) -> TimeSpan:
-        """How far back it can be read."""
-        ...
 
 
 class AsyncDatabase:

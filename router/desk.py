@@ -1,0 +1,39 @@
+"""What is asked about a database besides queries."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from raylite.policies.status import ActorStatus, Restored, TimeSpan
+
+
+class DatabaseInfo(msgspec.Struct, frozen=True):
+    """One database. actors: its primary first, then its replicas; those that did not answer are missing."""
+
+    name: str
+    database_id: str
+    region: str
+    replicas: tuple[str, ...]
+    actors: tuple[ActorStatus, ...]
+
+
+class Desk(Protocol):
+    """Who knows about a database what its queries do not tell."""
+
+    async def describe(self) -> DatabaseInfo:
+        """Where it is, and how its actors are."""
+        ...
+
+    async def moment(self, time_us: int) -> str:
+        """The bookmark of the newest entry that is not later."""
+        ...
+
+    async def restore(self, bookmark: str) -> Restored:
+        """Makes it what it was at that bookmark."""
+        ...
+
+    async def span(self) -> TimeSpan:
+        """How far back it can be read."""
+        ...
