@@ -103,7 +103,7 @@ class Primary(Service):
             str(leader.confirmed) if leader else "",
             None,
             self._wal_bytes,
-            answering=leader.answering(boottime()) if leader else 0,
+            answering=leader.voters.answering(boottime()) if leader else 0,
             needed=majority(len(members)),
             problems=self._problems(),
         )
@@ -113,13 +113,12 @@ class Primary(Service):
         if leader is None:
             return ("no quorum of its followers has promised yet",)
         now = boottime()
-        silent = [
-            one.member for one in leader.peers.values() if one.member and not leader.answers(one.member, now)
-        ]
+        followers = [one.member for one in leader.peers.values() if one.member]
+        silent = [one for one in followers if not leader.voters.answers(one, now)]
         lost = [one.member for one in leader.peers.values() if one.member and one.refuses]
         found = [f"{one.follower} does not answer" for one in silent]
         found += [f"{one.follower} holds this database no more" for one in lost]
-        found += [f"{one} has no room left on its disk" for one in leader.low]
+        found += [f"{one} has no room left on its disk" for one in leader.voters.low]
         return (*found, *([str(self._full)] if self._full else ()))
 
     async def _query(self, query: Query) -> Answer | Failure:
@@ -261,7 +260,7 @@ class Primary(Service):
     def _regulate(self, relay: Relay) -> None:
         """A script or a large transaction makes entries faster than followers sync: then its thread waits."""
         leader = relay.core.leader
-        if leader is not None and leader.unconfirmed > limits.UNCONFIRMED_ENTRIES:
+        if leader is not None and leader.confirmation.unconfirmed > limits.UNCONFIRMED_ENTRIES:
             self._flow.clear()
         else:
             self._flow.set()
@@ -282,7 +281,7 @@ class Primary(Service):
     def _consider_checkpoint(self) -> None:
         leader = self._relay.core.leader if self._relay else None
         due = self._wal_bytes >= limits.WAL_CHECKPOINT_BYTES and not self._checkpointing
-        if due and leader is not None and leader.unconfirmed == 0 and self._file is not None:
+        if due and leader is not None and leader.confirmation.unconfirmed == 0 and self._file is not None:
             self._checkpointing = True
             self.hold(self._checkpoint(self._file, leader.confirmed))
 
