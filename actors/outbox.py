@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from raylite.actors.core.leader import Ship
+from raylite.actors.core.shipping import Ship
 from raylite.actors.piece_store import PieceStore, load
 
 Send = Callable[[Ship, list[bytes]], None]

@@ -304,7 +304,7 @@ class Primary(Service):
 
     def _regulate(self) -> None:
         leader = self._leader()
-        self._hand_over.regulate(leader.unconfirmed if leader else 0)
+        self._hand_over.regulate(leader.confirmation.unconfirmed if leader else 0)
 
     def _leader(self) -> Leader | None:
         return self.relay.core.leader if self.relay else None

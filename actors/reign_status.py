@@ -29,7 +29,7 @@ def reign_status(
         str(leader.confirmed) if leader else "",
         None,
         wal_bytes,
-        answering=leader.answering(boottime()) if leader else 0,
+        answering=leader.voters.answering(boottime()) if leader else 0,
         needed=majority(len(reign.members.current)) if reign else 0,
         problems=tuple(one for one in problems if one),
         cold=uploads.held if uploads else "",
@@ -40,10 +40,12 @@ def _problems(leader: Leader | None, now: float) -> list[str]:
     if leader is None:
         return ["no quorum of its followers has promised yet"]
     followers = [one for one in leader.peers.values() if one.member is not None]
-    silent = [one.member.follower for one in followers if one.member and not leader.answers(one.member, now)]
+    silent = [
+        one.member.follower for one in followers if one.member and not leader.voters.answers(one.member, now)
+    ]
     lost = [one.member.follower for one in followers if one.member and one.refuses]
     return [
         *(f"{one} does not answer" for one in silent),
         *(f"{one} holds this database no more" for one in lost),
-        *(f"{one} has no room left on its disk" for one in leader.low),
+        *(f"{one} has no room left on its disk" for one in leader.voters.low),
     ]

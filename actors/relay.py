@@ -9,7 +9,11 @@ from typing import Protocol, cast
 from raylite.actors.core import leader as lead
 from raylite.actors.core import messages as m
 from raylite.actors.core import primary as core
+from raylite.actors.core.catching_up import Fetch, Forward
+from raylite.actors.core.membership import Propose
+from raylite.actors.core.peer import peer_of
 from raylite.actors.core.piece import describe_all
+from raylite.actors.core.shipping import Ship
 from raylite.actors.core.takeover import Adopted, Ask
 from raylite.actors.links import Link
 from raylite.actors.outbox import Outbox
@@ -125,7 +129,7 @@ class Relay:
             return None
 
     def _link(self, member: Member) -> Link:
-        peer = lead.peer_of(member)
+        peer = peer_of(member)
         if peer not in self._links:
             self._links[peer] = Link(
                 self._service,
@@ -165,11 +169,11 @@ class Relay:
             match effect:
                 case Ask():
                     self._ask(effect)
-                case lead.Ship():
+                case Ship():
                     self._outbox(effect.peer).ship(effect)
-                case lead.Forward():
+                case Forward():
                     self._append(effect, list(effect.pieces))
-                case lead.Fetch():
+                case Fetch():
                     self._fetch(effect)
                 case lead.Diverge():
                     self._diverge(effect.peer)
@@ -184,7 +188,7 @@ class Relay:
                 self._owner.begin(effect.adopted)
             case core.Replay():
                 self._owner.replay(effect.place)
-            case lead.Propose():
+            case Propose():
                 self._owner.propose(effect.members)
             case lead.Fenced():
                 self._owner.fenced(effect.epoch)
@@ -194,7 +198,7 @@ class Relay:
                 raise TypeError(f"no one carries out {effect}")
 
     def _ask(self, effect: Ask) -> None:
-        peer = lead.peer_of(effect.member)
+        peer = peer_of(effect.member)
         self._link(effect.member).post(effect.message, lambda reply: self._received(peer, reply))
 
     def _outbox(self, peer: str) -> Outbox:
@@ -206,7 +210,7 @@ class Relay:
     def _missing(self, peer: str, first: int) -> None:
         self._carry_out(self.core.missing(peer, first, boottime()))
 
-    def _append(self, effect: lead.Ship | lead.Forward, pieces: list[bytes]) -> None:
+    def _append(self, effect: Ship | Forward, pieces: list[bytes]) -> None:
         leader = self.core.leader
         peer = effect.peer
         if leader is None or peer not in leader.peers:
@@ -239,11 +243,11 @@ class Relay:
         self._informed.add(peer)
         return self.core.history.epochs
 
-    def _fetch(self, effect: lead.Fetch) -> None:
+    def _fetch(self, effect: Fetch) -> None:
         request = m.Read(self.core.database, effect.source.incarnation, effect.after, limits.READ_BYTES)
         self._link(effect.source).post(request, lambda reply: self._fetched(effect, reply))
 
-    def _fetched(self, effect: lead.Fetch, reply: Payload | Error | None) -> None:
+    def _fetched(self, effect: Fetch, reply: Payload | Error | None) -> None:
         if not isinstance(reply, m.FromFollower):
             reply = m.Unknown(self.core.database, 0)
         pieces = describe_all(reply.after, reply.pieces) if isinstance(reply, m.Pieces) else []

@@ -44,7 +44,7 @@ class WalRoom:
         """Begins a checkpoint if one is due and nothing waits for confirmation."""
         leader = self._leader()
         due = self.bytes >= limits.WAL_CHECKPOINT_BYTES and not self._checkpointing
-        if due and leader is not None and leader.unconfirmed == 0:
+        if due and leader is not None and leader.confirmation.unconfirmed == 0:
             self._checkpointing = True
             self._hold(self._checkpoint(leader))
 

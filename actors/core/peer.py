@@ -20,6 +20,11 @@ class State(enum.Enum):
     CATCHING_UP = enum.auto()
 
 
+def peer_of(member: Member) -> str:
+    """The peer id of a follower: an incarnation is made once, so no two logs share it."""
+    return f"{member.follower}/{member.incarnation}"
+
+
 class Peer:
     """One follower (`member`) or replica (None).
 

@@ -16,7 +16,9 @@ from raylite.actors.core import leader as lead
 from raylite.actors.core import messages as m
 from raylite.actors.core import takeover as take
 from raylite.actors.core.history import History
+from raylite.actors.core.peer import peer_of
 from raylite.actors.core.piece import Piece
+from raylite.actors.core.shipping import DEFAULT_BOUNDS, Bounds
 from raylite.policies import limits
 from raylite.policies.bookmark import Bookmark
 from raylite.policies.errors import (
@@ -90,7 +92,7 @@ class PrimaryCore:
         directory: str,
         *,
         jitter: float,
-        bounds: lead.Bounds = lead.DEFAULT_BOUNDS,
+        bounds: Bounds = DEFAULT_BOUNDS,
     ) -> None:
         self.database, self.name, self.directory = database, name, directory
         self.phase = Phase.TAKING_OVER
@@ -134,7 +136,7 @@ class PrimaryCore:
             return []
         if self.leader:
             return self._carry(self.leader.connected(peer_id, now), now)
-        found = [one for one in self.members.everyone if lead.peer_of(one) == peer_id]
+        found = [one for one in self.members.everyone if peer_of(one) == peer_id]
         return [effect for one in found for effect in self.takeover.connected(one)]
 
     def lost(self, peer_id: str) -> None:
@@ -158,7 +160,7 @@ class PrimaryCore:
             return []
         if self.leader:
             return self._carry(self.leader.received(peer_id, reply, now), now)
-        found = [one for one in self.members.everyone if lead.peer_of(one) == peer_id]
+        found = [one for one in self.members.everyone if peer_of(one) == peer_id]
         for member in found:
             adopted = self.takeover.received(member, reply, now)
             if adopted:
@@ -221,10 +223,10 @@ class PrimaryCore:
         """
         if self.phase is not Phase.OPEN or self.leader is None or self.history is None:
             raise NotPrimary(self.name, self.epoch)
-        if not self.leader.has_quorum(now):
+        if not self.leader.voters.has_quorum(now):
             needed = len(self.members.current) // 2 + 1
-            raise NoQuorum(self.name, self.leader.answering(now), needed)
-        if self.leader.unconfirmed and not self.leader.can_store(now):
+            raise NoQuorum(self.name, self.leader.voters.answering(now), needed)
+        if self.leader.confirmation.unconfirmed and not self.leader.voters.can_store(now):
             raise self._full(self.leader)
         if self._admitted >= limits.WAITING_QUERIES:
             raise Overloaded(
@@ -236,12 +238,12 @@ class PrimaryCore:
 
     def refusal_of_writes(self, now: float) -> StorageFull | None:
         """Why no write may begin now, though reads may: too few followers have room for it; None if it may."""
-        if self.leader is None or self.leader.has_room(now):
+        if self.leader is None or self.leader.voters.has_room(now):
             return None
         return self._full(self.leader)
 
     def _full(self, leader: lead.Leader) -> StorageFull:
-        names = ", ".join(leader.low)
+        names = ", ".join(leader.voters.low)
         return StorageFull(f"{self.name}'s durability followers", f"no room left on the disks of {names}")
 
     def _check_bookmark(self, history: History, bookmark: Bookmark, now: float) -> None:
@@ -322,7 +324,7 @@ class PrimaryCore:
     def _is_over(self, waiting: Waiting, now: float) -> bool:
         if waiting.since is None or self.leader is None:
             return waiting.deadline <= now
-        moved = max(waiting.since, self.leader.agreed_at)
+        moved = max(waiting.since, self.leader.confirmation.agreed_at)
         return waiting.deadline <= now or now - moved >= limits.CONFIRM_SECONDS
 
     def _end(self) -> list[Effect]:
@@ -336,7 +338,7 @@ class PrimaryCore:
 
     def _refusal(self, wrote: bool) -> Unavailable | OutcomeUnknown:
         over = self.phase is Phase.OVER
-        low = self.leader.low if self.leader else []
+        low = self.leader.voters.low if self.leader else []
         if wrote:
             reason = (
                 "another primary took over" if over else "too few durability followers confirmed it in time"

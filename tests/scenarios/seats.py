@@ -9,6 +9,8 @@ from tests.scenarios.names import DATABASE, Entries, member_of, members_of, name
 from raylite.actors.core import follower, leader, primary, replica
 from raylite.actors.core.history import History
 from raylite.actors.core.log import LogIndex
+from raylite.actors.core.peer import peer_of
+from raylite.actors.core.shipping import Bounds
 from raylite.actors.core.takeover import Adopted
 from raylite.policies.bookmark import origin
 
@@ -41,7 +43,7 @@ def make(kind: str, name: str, options: Mapping[str, str], entries: Entries, now
         case "replica":
             return replica.ReplicaLog(DATABASE, at, epoch)
         case _:
-            bounds = leader.Bounds(*(int(given[one]) for one in ("window", "append", "inflight", "ahead")))
+            bounds = Bounds(*(int(given[one]) for one in ("window", "append", "inflight", "ahead")))
             jitter = float(given["jitter"])
             reign = primary.PrimaryCore(
                 DATABASE, name, members, given["directory"], jitter=jitter, bounds=bounds
@@ -125,12 +127,12 @@ def _of_queries(
 def peer_id(core: primary.PrimaryCore, name: str) -> str:
     """A leader's name for a peer."""
     is_replica = core.leader is not None and name in core.leader.peers
-    return name if is_replica else leader.peer_of(member_of(name))
+    return name if is_replica else peer_of(member_of(name))
 
 
 def peer_name(core: primary.PrimaryCore, peer: str) -> str:
     """A scenario's name for a leader's peer."""
-    found = [name_of(member) for member in core.contacts if leader.peer_of(member) == peer]
+    found = [name_of(member) for member in core.contacts if peer_of(member) == peer]
     return found[0] if found else peer
 
 
@@ -152,7 +154,7 @@ def state(core: Core, entries: Entries, now: float) -> str:
             window = f"{show(lead.window.start)}..{show(lead.window.place(lead.window.end))}"
             peers = [f"{peer_name(core, one.id)} {one.state.name} {one.acked}" for one in lead.peers.values()]
             answers = "may answer" if lead.may_answer(now) else "may not answer"
-            quorum = "a quorum" if lead.has_quorum(now) else "no quorum"
+            quorum = "a quorum" if lead.voters.has_quorum(now) else "no quorum"
             return (
                 f"{core.phase.name} confirmed {show(lead.confirmed)} window {window}, "
                 f"{', '.join(peers)}, {answers}, {quorum}"

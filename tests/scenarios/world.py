@@ -12,7 +12,9 @@ from tests.scenarios.script import Command
 
 from raylite.actors.core import follower, leader, primary, replica
 from raylite.actors.core import messages as m
+from raylite.actors.core.catching_up import Fetch, Forward
 from raylite.actors.core.piece import describe_all
+from raylite.actors.core.shipping import Ship
 from raylite.actors.core.takeover import Ask
 from raylite.policies.errors import Error
 
@@ -144,25 +146,25 @@ class World:
                     self._send(name, asker, effect.message)
                 case Ask():
                     self._send(name, name_of(effect.member), effect.message)
-                case leader.Ship() | leader.Forward() | leader.Fetch() | leader.Diverge():
+                case Ship() | Forward() | Fetch() | leader.Diverge():
                     self._relay(name, effect)
                 case _:
                     self._lines.append(f"{name}: {self.entries.show(effect)}")
 
-    def _relay(self, name: str, effect: leader.Ship | leader.Forward | leader.Fetch | leader.Diverge) -> None:
+    def _relay(self, name: str, effect: Ship | Forward | Fetch | leader.Diverge) -> None:
         core = self.cores[name]
         assert isinstance(core, primary.PrimaryCore)
         assert core.leader is not None
         to = seats.peer_name(core, effect.peer)
         match effect:
-            case leader.Fetch():
+            case Fetch():
                 read = m.Read(DATABASE, effect.source.incarnation, effect.after, 8 * 100)
                 self._send(name, name_of(effect.source), read, to)
             case leader.Diverge():
                 self._send(name, to, m.Diverged(DATABASE, core.epoch))
-            case leader.Forward():
+            case Forward():
                 self._send(name, to, self._append(core, to, effect, effect.pieces))
-            case leader.Ship():
+            case Ship():
                 pieces = core.leader.window.run(effect.first, effect.end)
                 data = [self.entries.encoded(self.entries.show(piece)) for piece in pieces]
                 self._send(name, to, self._append(core, to, effect, data))
@@ -171,7 +173,7 @@ class World:
         self,
         core: primary.PrimaryCore,
         to: str,
-        effect: leader.Ship | leader.Forward,
+        effect: Ship | Forward,
         pieces: Sequence[bytes],
     ) -> m.Append:
         assert core.leader is not None

@@ -9,6 +9,7 @@ import msgspec
 
 from raylite.actors.core import (
     allegiance,
+    catching_up,
     follower,
     held_log,
     leader,
@@ -16,8 +17,10 @@ from raylite.actors.core import (
     peer,
     primary,
     replica,
+    shipping,
     store,
     takeover,
+    voters,
 )
 from raylite.actors.core.log import LogIndex
 from raylite.actors.core.piece import Piece, decode_header
@@ -25,7 +28,7 @@ from raylite.actors.core.simulation import copies, followers, primaries, session
 from raylite.actors.core.simulation.cores import describe
 from raylite.actors.core.simulation.history import Kind, Operation
 from raylite.policies.bookmark import Bookmark, extend
-from raylite.policies.quorum import Member, Members, is_quorum
+from raylite.policies.quorum import Member, Members
 
 T = TypeVar("T")
 
@@ -71,7 +74,7 @@ class AcknowledgesItsTail(follower.FollowerLog):
 class CountsSequences(leader.Leader):
     """Believes a sequence, whatever the digest."""
 
-    def _appended(self, peer: peer.Peer, reply: messages.Appended, now: float) -> list[leader.Effect]:
+    def _appended(self, peer: peer.Peer, reply: messages.Appended, now: float) -> Sequence[leader.Effect]:
         window, sequence = self.window, reply.place.sequence
         if window.find(reply.place) is None and sequence >= window.start.sequence:
             places = [window.place(ordinal) for ordinal in range(window.first, window.end + 1)]
@@ -161,25 +164,32 @@ class ReplicaWithoutEpoch(replica.ReplicaLog):
 class CountsOldEntries(leader.Leader):
     """Takes what it adopted for confirmed as soon as a quorum holds it; sends that by itself to whoever misses it."""
 
-    def _is_own(self, place: Bookmark) -> bool:
-        return place.sequence <= self.window.start.sequence
+    def _make_catching_up(self) -> catching_up.CatchingUp:
+        return SendsWhatWasAdopted(self.window, self.peers, self.confirmation, self._shipping)
 
-    def _appended(self, peer: peer.Peer, reply: messages.Appended, now: float) -> list[leader.Effect]:
+    def _appended(self, peer: peer.Peer, reply: messages.Appended, now: float) -> Sequence[leader.Effect]:
         effects = super()._appended(peer, reply, now)
-        adopted = self.window.start
-        if (
-            self._agreed_ordinal() >= 0
-            and self.confirmed.sequence < adopted.sequence
-            and not self.window.first
-        ):
-            self.confirmed = adopted
-            return [leader.Confirmed(adopted), *effects]
-        return effects
+        adopted, confirmed = self.window.start, self.confirmation.place
+        held = self.voters.agreed_ordinal() >= 0 and not self.window.first
+        if not held or confirmed.sequence >= adopted.sequence:
+            return effects
+        self.confirmation.place = adopted
+        return [leader.Confirmed(adopted), *effects]
+
+
+class SendsWhatWasAdopted(catching_up.CatchingUp):
+    def _is_own(self, place: Bookmark) -> bool:
+        return place.sequence <= self._window.start.sequence
 
 
 class LeasedFromTheAnswer(leader.Leader):
-    def _make_peer(self, peer_id: str, member: Member | None, place: Bookmark, now: float) -> peer.Peer:
-        return PeerLeasedFromTheAnswer(peer_id, member, place, now)
+    def _make_voters(self, members: Members, now: float) -> voters.Voters:
+        return VotersLeasedFromTheAnswer(members, self.peers, self.window, now)
+
+
+class VotersLeasedFromTheAnswer(voters.Voters):
+    def _make_peer(self, member: Member, now: float) -> peer.Peer:
+        return PeerLeasedFromTheAnswer(peer.peer_of(member), member, self._window.start, now)
 
 
 class PeerLeasedFromTheAnswer(peer.Peer):
@@ -191,30 +201,29 @@ class PeerLeasedFromTheAnswer(peer.Peer):
 class AsksOneSetOnly(leader.Leader):
     """Takes a majority of the newest set for a quorum, of the lease and of who answers."""
 
-    def _newest(self) -> Members:
+    def _make_voters(self, members: Members, now: float) -> voters.Voters:
+        return VotersOfOneSet(members, self.peers, self.window, now)
+
+
+class VotersOfOneSet(voters.Voters):
+    def _deciding(self) -> Members:
         return Members(self.members.following or self.members.current)
-
-    def has_quorum(self, now: float) -> bool:
-        newest = self._newest()
-        return is_quorum(newest, [one for one in newest.current if self.answers(one, now)])
-
-    def may_answer(self, now: float) -> bool:
-        members, self.members = self.members, self._newest()
-        try:
-            return super().may_answer(now)
-        finally:
-            self.members = members
 
 
 class TalksMuch(leader.Leader):
     """No misreading: before pieces it sends a heartbeat, and to everyone its newest mark, held there or not."""
 
-    def _mark(self, peer: peer.Peer, end: int) -> Bookmark:
-        return self.confirmed
+    def _make_shipping(self) -> shipping.Shipping:
+        return TalkativeShipping(self.window, self.confirmation, self._bounds)
 
-    def _pump(self, peer: peer.Peer, now: float) -> list[leader.Effect]:
-        behind = peer.has_room(self._bounds.inflight_bytes) and peer.next < self.window.end
-        return [*([self._heartbeat(peer, now)] if behind else []), *super()._pump(peer, now)]
+
+class TalkativeShipping(shipping.Shipping):
+    def _mark(self, peer: peer.Peer, end: int) -> Bookmark:
+        return self._confirmation.place
+
+    def pump(self, peer: peer.Peer, now: float) -> list[shipping.Ship]:
+        behind = peer.has_room(self._bounds.inflight_bytes) and peer.next < self._window.end
+        return [*([self.heartbeat(peer, now)] if behind else []), *super().pump(peer, now)]
 
 
 # Primaries

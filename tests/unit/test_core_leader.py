@@ -5,7 +5,9 @@ from __future__ import annotations
 from tests.scenarios.names import DATABASE, Entries, members_of
 
 from raylite.actors.core import messages as m
-from raylite.actors.core.leader import Leader, Propose, peer_of
+from raylite.actors.core.leader import Leader
+from raylite.actors.core.membership import Propose
+from raylite.actors.core.peer import peer_of
 from raylite.actors.core.takeover import Adopted
 
 MEMBERS = members_of("a")

@@ -7,8 +7,9 @@ import pytest
 from tests.scenarios.names import DATABASE, Entries, member_of, members_of
 
 from raylite.actors.core import messages as m
-from raylite.actors.core.leader import Ship, peer_of
+from raylite.actors.core.peer import peer_of
 from raylite.actors.core.primary import Phase, PrimaryCore
+from raylite.actors.core.shipping import Ship
 from raylite.policies.bookmark import origin
 from raylite.policies.errors import BookmarkError, NotPrimary, Overloaded
 from raylite.policies.limits import LEASE_DRIFT_SECONDS, LEASE_SECONDS, WAITING_QUERIES

@@ -11,8 +11,10 @@ from raylite.actors.core import messages as m
 from raylite.actors.core import primary as core
 from raylite.actors.core.follower import FollowerLog, Reply, refusal_for_room
 from raylite.actors.core.history import History
-from raylite.actors.core.leader import Leader, Ship, peer_of
+from raylite.actors.core.leader import Leader
 from raylite.actors.core.log import LogIndex
+from raylite.actors.core.peer import peer_of
+from raylite.actors.core.shipping import Ship
 from raylite.actors.core.takeover import Adopted
 from raylite.actors.storage.entries import EntryWriter, Made
 from raylite.policies import limits
@@ -91,13 +93,13 @@ def test_writes_are_begun_while_a_quorum_of_those_who_answer_has_room() -> None:
     for count, peer in enumerate(PEERS[:3], 1):
         reign.pass_time()
         reign.answer(peer, room=False)
-        assert reign.leader.has_room(reign.now) == (count < 3)
-        assert reign.leader.can_store(reign.now)
-        assert reign.leader.has_quorum(reign.now)
-    assert reign.leader.low == ["follower:0", "follower:1", "follower:2"]
+        assert reign.leader.voters.has_room(reign.now) == (count < 3)
+        assert reign.leader.voters.can_store(reign.now)
+        assert reign.leader.voters.has_quorum(reign.now)
+    assert reign.leader.voters.low == ["follower:0", "follower:1", "follower:2"]
     reign.pass_time()
     reign.answer(PEERS[0])
-    assert reign.leader.has_room(reign.now)
+    assert reign.leader.voters.has_room(reign.now)
 
 
 def test_a_follower_with_little_room_is_still_sent_what_is_under_way() -> None:
@@ -137,7 +139,7 @@ def test_a_refusal_is_no_acknowledgement() -> None:
     reign.answer(PEERS[3])
     reign.answer(PEERS[4])
     assert reign.leader.confirmed == before
-    assert not reign.leader.can_store(reign.now)
+    assert not reign.leader.voters.can_store(reign.now)
 
 
 def test_a_primary_without_room_refuses_writes_at_once_and_reads_only_behind_what_cannot_be_confirmed() -> (

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from raylite.actors.core import leader as lead
 from raylite.actors.core import messages as m
+from raylite.actors.core.catching_up import Fetch, Forward
+from raylite.actors.core.peer import peer_of
+from raylite.actors.core.shipping import Ship
 from raylite.actors.core.simulation.entries import Made
 from raylite.actors.core.simulation.network import Connection, Link
 from raylite.actors.core.simulation.world import Process, World
@@ -36,12 +38,12 @@ class Outgoing:
         self._replicas: dict[str, tuple[Replica, Connection]] = {}
         self._informed: set[str] = set()
         self._bytes: dict[int, bytes] = {}
-        self._held_up: dict[str, deque[lead.Ship]] = {}
+        self._held_up: dict[str, deque[Ship]] = {}
 
     def link(self, members: Sequence[Member]) -> None:
         """Keeps a connection to each of these."""
         for member in members:
-            peer = lead.peer_of(member)
+            peer = peer_of(member)
             if peer not in self._links:
                 self._links[peer] = Link(
                     self._primary.around.network,
@@ -62,7 +64,7 @@ class Outgoing:
 
     def _post(self, member: Member, message: m.ToFollower, answer: Answer) -> None:
         self.link([member])
-        connection = self._links[lead.peer_of(member)].connection
+        connection = self._links[peer_of(member)].connection
         if connection is None:
             return
         target = self._primary.around.follower(member.follower)
@@ -74,7 +76,7 @@ class Outgoing:
 
     def ask(self, effect: Ask) -> None:
         """Asks for a promise."""
-        peer = lead.peer_of(effect.member)
+        peer = peer_of(effect.member)
         self._post(effect.member, effect.message, partial(self._received, peer))
 
     def release(self, member: Member) -> None:
@@ -86,11 +88,11 @@ class Outgoing:
         """Asks a follower for what follows `after`."""
         self._post(member, m.Read(self._primary.core.database, member.incarnation, after, READ_BYTES), answer)
 
-    def fetch(self, effect: lead.Fetch) -> None:
+    def fetch(self, effect: Fetch) -> None:
         """Reads from a follower what another peer misses."""
         self.read(effect.source, effect.after, partial(self._fetched, effect))
 
-    def _fetched(self, effect: lead.Fetch, reply: m.FromFollower) -> None:
+    def _fetched(self, effect: Fetch, reply: m.FromFollower) -> None:
         primary = self._primary
         pieces = (
             primary.around.cores.describe(reply.after, reply.pieces) if isinstance(reply, m.Pieces) else []
@@ -116,7 +118,7 @@ class Outgoing:
             for ordinal in [one for one in self._bytes if one < confirmed]:
                 del self._bytes[ordinal]
 
-    def ship(self, effect: lead.Ship) -> None:
+    def ship(self, effect: Ship) -> None:
         """Sends an append now if its bytes are at hand and nothing waits before it."""
         waiting = self._held_up.get(effect.peer)
         data = [self._bytes.get(ordinal) for ordinal in range(effect.first, effect.end)]
@@ -129,7 +131,7 @@ class Outgoing:
         else:
             waiting.append(effect)
 
-    def _missing(self, effect: lead.Ship) -> None:
+    def _missing(self, effect: Ship) -> None:
         waiting = self._held_up.get(effect.peer)
         if waiting is None or waiting[0] is not effect:
             return
@@ -137,11 +139,11 @@ class Outgoing:
         primary = self._primary
         primary.carry_out(primary.core.missing(effect.peer, effect.first, primary.now()))
 
-    def forward(self, effect: lead.Forward) -> None:
+    def forward(self, effect: Forward) -> None:
         """Sends an append of what was read from a follower."""
         self._append(effect, list(effect.pieces))
 
-    def _append(self, effect: lead.Ship | lead.Forward, pieces: list[bytes]) -> None:
+    def _append(self, effect: Ship | Forward, pieces: list[bytes]) -> None:
         leader = self._primary.core.leader
         if leader is None or effect.peer not in leader.peers:
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from raylite.actors.core.leader import Bounds
+from raylite.actors.core.shipping import Bounds
 from raylite.actors.core.takeover import Adopted
 from raylite.policies.bookmark import Bookmark
 

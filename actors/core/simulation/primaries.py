@@ -9,6 +9,9 @@ from typing import cast
 
 from raylite.actors.core import leader as lead
 from raylite.actors.core import primary as core
+from raylite.actors.core.catching_up import Fetch, Forward
+from raylite.actors.core.membership import Propose
+from raylite.actors.core.shipping import Ship
 from raylite.actors.core.simulation.checkers import Checker
 from raylite.actors.core.simulation.copies import DatabaseFile
 from raylite.actors.core.simulation.entries import FIRST_PAGE, Made, State, Writer
@@ -191,7 +194,7 @@ class Primary(Process):
         """Effects, in order."""
         for effect in effects:
             match effect:
-                case lead.Ship():
+                case Ship():
                     self.outgoing.ship(effect)
                 case core.Respond():
                     self._respond(effect)
@@ -199,13 +202,13 @@ class Primary(Process):
                     self._confirmed(effect.place)
                 case Ask():
                     self.outgoing.ask(effect)
-                case lead.Forward():
+                case Forward():
                     self.outgoing.forward(effect)
-                case lead.Fetch():
+                case Fetch():
                     self.outgoing.fetch(effect)
                 case lead.Diverge():
                     self.outgoing.diverge(effect.peer)
-                case lead.Propose():
+                case Propose():
                     self._do(partial(self._propose, effect.members))
                 case core.Begin():
                     self._begin(effect)
@@ -244,7 +247,7 @@ class Primary(Process):
         self.around.checkers.confirmed(self.name, leader.epoch, place)
         self.around.confirmed(self)
         self.outgoing.shrink(self.world)
-        idle = leader.unconfirmed == 0 and not self._checkpointing
+        idle = leader.confirmation.unconfirmed == 0 and not self._checkpointing
         if idle and self.core.phase is core.Phase.OPEN and self.world.chance(0.05):
             self._checkpointing = True
             self._do(partial(self._begin_checkpoint, place))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 
 from raylite.actors.core import messages as m
-from raylite.actors.core.leader import Bounds
+from raylite.actors.core.shipping import Bounds
 from raylite.actors.core.simulation.checkers import Checker, Checkers
 from raylite.actors.core.simulation.cores import Cores
 from raylite.actors.core.simulation.followers import Follower, FollowerProcess
