@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from raylite.actors import handles, joining, nodes, survey
+from raylite.actors import handles, joining, nodes, ray_calls, survey
 from raylite.actors.cold import marker
 from raylite.actors.cold.folder import open_store
 from raylite.actors.core import messages as m
@@ -112,10 +112,10 @@ def leave() -> None:
 
 def running_settings() -> Settings | None:
     """The settings of the system in the cluster that this process is connected to, None if there is none."""
-    routing = handles.find(ROUTING)
+    routing = ray_calls.find(ROUTING)
     if routing is None or nodes.recall() is None:  # without a plan an earlier start did not get far
         return None
-    found: list[Settings] = handles.wait_for([routing.settings.remote()], "the routing actor")
+    found: list[Settings] = ray_calls.wait_for([routing.settings.remote()], "the routing actor")
     return found[0]
 
 
@@ -138,13 +138,13 @@ def start_system(
     _keep([] if virtual else there, directory, record, members, survey.next_number(held, sites))
     started = {site.follower: handles.start_follower(site, settings) for site in sites}
     routing = handles.start_routing(settings)
-    handles.wait_until_up([actor.endpoint.remote() for actor in started.values()])
+    ray_calls.wait_until_up([actor.endpoint.remote() for actor in started.values()])
     if members is None:
         members = _found_registry([] if virtual else there, directory, record, settings, sites, started)
     plan = RegistryPlan(record, members, sites, settings)
     nodes.remember(plan)
     registry = handles.start_registry(plan)
-    handles.wait_for([registry.ready.remote(), routing.settings.remote()], "the registry")
+    ray_calls.wait_for([registry.ready.remote(), routing.settings.remote()], "the registry")
     return settings
 
 
@@ -224,4 +224,4 @@ def _found_registry(
 
 def _ask_all(actors: Sequence[Any], messages: Sequence[m.Join | m.Found]) -> list[object]:
     calls = [actor.ask.remote(encode_payload(one)) for actor, one in zip(actors, messages, strict=True)]
-    return [decode_payload(answer) for answer in handles.wait_for(calls, "durability followers")]
+    return [decode_payload(answer) for answer in ray_calls.wait_for(calls, "durability followers")]

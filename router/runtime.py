@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import cloudpickle
 
-from raylite.actors import handles, joining
+from raylite.actors import handles, joining, ray_calls
 from raylite.actors.handles import RaySurroundings
 from raylite.actors.service import answers_nothing, distance_of
 from raylite.actors.stream import Connection, Identity, connect, tls_from_environment
@@ -42,7 +42,7 @@ class Caller:
     async def ask(self, actor: str, query: Query, seconds: float) -> Answer | Failure:
         """What the actor answered: over its connection or, if there can be none, by Ray's own call."""
         if not self._runtime.streams:
-            return await handles.ask(actor, query, seconds)
+            return await ray_calls.ask(actor, query, seconds)
         answer = await (await self._connected(actor, seconds)).ask(query, seconds)
         assert isinstance(answer, Answer | Failure), "a query is answered by nothing else"
         return answer
@@ -50,7 +50,7 @@ class Caller:
     async def request(self, actor: str, request: TransferRequest, seconds: float) -> TransferReply | None:
         """As `ask`, for one step of an export or import; raises the actor's error."""
         if not self._runtime.streams:
-            return await handles.request(actor, request, seconds)
+            return await ray_calls.request(actor, request, seconds)
         reply = await (await self._connected(actor, seconds)).call(request, seconds)
         assert reply is None or isinstance(reply, TransferReply), "a transfer is answered by nothing else"
         return reply

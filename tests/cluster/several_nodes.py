@@ -17,7 +17,7 @@ import pytest
 from ray.cluster_utils import Cluster as RayNodes
 
 import raylite
-from raylite.actors import handles, joining, nodes
+from raylite.actors import joining, nodes, ray_calls
 from raylite.actors.nodes import REGION_LABEL
 from raylite.router.local_cluster import descendants
 
@@ -64,7 +64,7 @@ class SeveralNodes:
 
     def where(self, actor: str) -> str:
         """The node where an actor is, by the name of its disk; "" if it is nowhere."""
-        handle = handles.find(actor)
+        handle = ray_calls.find(actor)
         ids = {node.node_id: name for name, node in self._nodes.items()}
         return "" if handle is None else ids.get(nodes.node_of(handle), "")
 

@@ -12,7 +12,7 @@ from tests.cluster.test_faults import under_load
 from tests.cluster.writers import Writers, pid_of, send
 
 import raylite
-from raylite.actors import handles
+from raylite.actors import handles, ray_calls
 from raylite.router.background import background
 
 REGISTRY_BACK_SECONDS = 30
@@ -72,7 +72,7 @@ def test_a_routing_actor_that_hangs_is_replaced_and_gets_the_table(database: ray
     async def case() -> None:
         async with asyncio.timeout(60):
             before = await handles.call("routing", "published")
-            stopped = handles.find("routing")
+            stopped = ray_calls.find("routing")
             pid = await handles.call("routing", "pid")
             os.kill(pid, signal.SIGSTOP)
             try:
@@ -80,7 +80,7 @@ def test_a_routing_actor_that_hangs_is_replaced_and_gets_the_table(database: ray
                     await asyncio.sleep(0.2)
             finally:
                 wake(pid)
-            assert handles.find("routing") != stopped
+            assert ray_calls.find("routing") != stopped
         again = await raylite.connect_async(database.name)
         assert await again.prepare("SELECT 1 AS one").first("one") == 1
 
