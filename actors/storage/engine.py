@@ -13,7 +13,6 @@ What a PRAGMA sets holds until its query ends.
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from pathlib import Path
@@ -27,6 +26,7 @@ from raylite.actors.storage.engine_apsw import Cursor, connect
 from raylite.actors.storage.engine_errors import CAUGHT, translate
 from raylite.actors.storage.engine_input import check, is_small
 from raylite.actors.storage.engine_own import OwnStatements
+from raylite.actors.storage.engine_size import Size
 from raylite.actors.storage.engine_trace import Tracer
 from raylite.policies.errors import (
     Corrupt,
@@ -44,8 +44,6 @@ _PRIMARY_JUDGES: Final = (StatementError, NotAllowed, Unreachable)
 """A reader's failures that may come from its state or its being read-only, not from the query alone."""
 _PAST: Final = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
 _BACKUP_PAGES: Final = 1024
-_WAL_HEADER: Final = 32
-_FRAME_HEADER: Final = 24
 
 
 class Execution(msgspec.Struct, frozen=True):
@@ -81,7 +79,6 @@ class Engine:
         self._authorizer = Authorizer()
         self._frames: int | None = None
         self._broken = False
-        self._wal: int | None = None
         try:
             self._connection = connect(path, flags)
             self._own = OwnStatements(self._connection, self._authorizer)
@@ -154,7 +151,7 @@ class Engine:
             self._own.restore_settings()
         if trace.forward:
             return Execution([], trace.wrote, None, True)
-        return Execution(trace.results(self._size()), trace.wrote, problem)
+        return Execution(trace.results(self._size.bytes_now()), trace.wrote, problem)
 
     def interrupt(self) -> None:
         """Stops the query under way, if there is one; it ends with `Interrupted`. Callable from any thread."""
@@ -167,9 +164,8 @@ class Engine:
             frames, copied = self._checkpoint()
             if frames >= 0:
                 return frames, copied
-            self._own.number(
-                "SELECT count(*) FROM sqlite_schema"
-            )  # SQLite knows no WAL before its first read
+            # SQLite knows no WAL before its first read.
+            self._own.number("SELECT count(*) FROM sqlite_schema")
         raise Corrupt("the database file", self._path, "SQLite finds no WAL")
 
     @property
@@ -188,14 +184,12 @@ class Engine:
     def digest(self) -> tuple[int, str]:
         """How many pages the database has, and a digest of all their bytes, of one snapshot. Holds all in memory."""
         image = self._connection.serialize("main")
-        return len(image) // self._page_size, blake2b(image, digest_size=16).hexdigest()
+        return len(image) // self._size.page_bytes, blake2b(image, digest_size=16).hexdigest()
 
     def close(self) -> None:
         """Closes the connection without a checkpoint; what runs is given up. Closing again does nothing."""
         self._connection.close(True)
-        if self._wal is not None:
-            os.close(self._wal)
-            self._wal = None
+        self._size.close()
 
     def _checkpoint(self) -> tuple[int, int]:
         try:
@@ -213,11 +207,9 @@ class Engine:
         connection.set_wal_hook(self._committed)
         mode = self._own.repeatable("PRAGMA journal_mode")
         if mode != [("wal",)] and not self._past:
-            self.close()
+            connection.close(True)
             raise Corrupt("the database file", self._path, f"journal mode {mode}, not wal")
-        self._page_size = self._own.number("PRAGMA page_size")
-        self._pages = self._own.number("PRAGMA page_count")
-        self._version = connection.data_version()
+        self._size = Size(self._path, connection, self._own, self._reader)
 
     def _new_cursor(self) -> Cursor:
         cursor = self._connection.cursor()
@@ -308,22 +300,6 @@ class Engine:
             self._own.repeatable("ROLLBACK")
         self._own.repeatable("SELECT 1")  # SQLite calls the WAL hook only when a statement ends well
 
-    def _size(self) -> int:
-        if self._reader and self._connection.data_version() != self._version:
-            with contextlib.suppress(
-                apsw.Error
-            ):  # the query is done and keeps its answer, with the older size
-                self._pages = self._own.number("PRAGMA page_count")
-                self._version = self._connection.data_version()
-        return self._pages * self._page_size
-
-    def _pages_after(self, frames: int) -> int:
-        """The size of the database that the commit in the WAL's last frame noted there: 1 us, a PRAGMA takes 10."""
-        if self._wal is None:
-            self._wal = os.open(f"{self._path}-wal", os.O_RDONLY | os.O_CLOEXEC)
-        at = _WAL_HEADER + (frames - 1) * (_FRAME_HEADER + self._page_size) + 4
-        return int.from_bytes(os.pread(self._wal, 4, at), "big")
-
     def _committed(self, _connection: apsw.Connection, _database: str, frames: int) -> int:
         self._frames = frames
         return apsw.SQLITE_OK
@@ -332,7 +308,7 @@ class Engine:
         frames, self._frames = self._frames, None
         if frames is None:
             return False
-        self._pages = self._pages_after(frames)
+        self._size.committed(frames)
         if self._on_commit is not None:
             self._broken = True
             self._on_commit(frames)
