@@ -238,6 +238,25 @@ def export(
         output.show(msgspec.structs.asdict(found), as_json=as_json)
 
 
+@main.command(name="import")
+@click.argument("name")
+@click.option(
+    "--file",
+    "path",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The file to apply.",
+)
+@click.option("--create/--no-create", "create_it", default=True, help="Create the database if there is none.")
+@data_option
+@json_option
+def import_(name: str, path: Path, create_it: bool, data_dir: Path | None, as_json: bool) -> None:
+    """Apply a file of SQL in one transaction: all of it or nothing."""
+    with CliSession.joined(data_dir) as session:
+        found = session.import_file(name, path, create=create_it)
+        output.show(msgspec.structs.asdict(found), as_json=as_json)
+
+
 @main.command()
 @click.option(
     "--file",

@@ -18,7 +18,7 @@ from raylite.router.background import background
 from raylite.router.client import DatabaseInfo
 from raylite.router.dump import Selection
 from raylite.router.moments import as_text
-from raylite.router.moving import Exported
+from raylite.router.moving import Exported, ImportedFile
 from raylite.router.progress import moving, steps
 from raylite.router.result import Result
 from raylite.router.runtime import statuses_of
@@ -120,6 +120,12 @@ class CliSession:
                 data=selection.data,
                 progress=progress,
             )
+
+    def import_file(self, name: str, path: Path, *, create: bool) -> ImportedFile:
+        """Applies a file to a database, whole."""
+        database = api.connect(name, create=create)
+        with moving(f"Importing into {name}") as progress:
+            return database.import_file(path, progress=progress)
 
     async def _system(self) -> SystemStatus:
         overview = await handles.call(REGISTRY, "overview", seconds=limits.START_SECONDS)

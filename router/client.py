@@ -25,8 +25,9 @@ from raylite.router.asking import Asked, Asker, PrimaryAsker, SessionAsker
 from raylite.router.desk import DatabaseInfo, Desk
 from raylite.router.dump import Selection
 from raylite.router.exporting import Exporter, kind_of
+from raylite.router.importing import Importer
 from raylite.router.moments import Moment, bookmark_in, time_us
-from raylite.router.moving import Exported, Step, Watch
+from raylite.router.moving import Exported, ImportedFile, Step, Watch
 from raylite.router.parameters import Bindable, checked, seconds_of, values
 from raylite.router.result import Result, Row, as_lists, first_of, results_of
 from raylite.router.router import Router
@@ -242,6 +243,19 @@ class AsyncDatabase:
         bookmark = await self._newest(min(stop.left, self.seconds))
         exporter = Exporter(self._router, self._asker.database_id, bookmark, stop, progress or _unwatched)
         return await exporter.run(target, form, chosen)
+
+    async def import_file(
+        self, path: str | PathLike[str], *, progress: Watch | None = None, timeout: float | None = None
+    ) -> ImportedFile:
+        """Applies a file of SQL in one transaction: all of it or, on any error, nothing.
+
+        Foreign keys are checked at its end. BEGIN and COMMIT in it do nothing; ROLLBACK and savepoints are refused. An
+        error of a statement tells its line. Other queries of the primary wait meanwhile. Raises `OutcomeUnknown` if
+        nobody can say whether it was applied; timeout: seconds, an hour unless given.
+        """
+        stop = Stop(seconds_of(timeout, limits.LONGEST_QUERY_SECONDS))
+        importer = Importer(self._router, self._asker.database_id, stop, progress or _unwatched)
+        return await importer.run(Path(fspath(path)))
 
     async def _newest(self, seconds: float) -> str:
         """A bookmark that covers all that was acknowledged by now."""

@@ -1,7 +1,8 @@
 """The SQL that makes a database anew, in the form and order of D1's export (and of `sqlite3`'s `.dump`).
 
-First `PRAGMA defer_foreign_keys=TRUE;`, then each table with its rows, `sqlite_sequence` behind all others, then
-views, triggers and indexes. Rows come as `INSERT INTO "t" ("a","b") VALUES(1,'x');`, generated columns left out.
+First `PRAGMA defer_foreign_keys=TRUE;`, then all tables, then their rows, those of `sqlite_sequence` behind all others,
+then views, triggers and indexes. (D1 has each table's rows behind it; then a row fails that refers to a later table.)
+Rows come as `INSERT INTO "t" ("a","b") VALUES(1,'x');`, generated columns left out.
 Virtual tables cannot be told in SQL that everybody accepts, so they are refused; a SQLite file has them.
 """
 
@@ -105,34 +106,31 @@ def _statements(connection: Connection, selection: Selection) -> Iterator[str]:
     if missing:
         raise ParameterError(f"there is no table {missing[0]!r} to export")
     yield "PRAGMA defer_foreign_keys=TRUE;"
-    for name, sql in tables:
-        yield from _table(connection, name, sql, selection)
+    wanted = [(name, sql) for name, sql in tables if name == _SEQUENCE or selection.has(name)]
+    for name, sql in wanted:
+        yield from _table(name, sql, selection)
+    for name, _ in wanted:
+        yield from _data(connection, name, selection)
     if selection.schema:
         for table, made, kind, own in connection.execute(_REST):
             if selection.has(str(own if kind == "view" else table)):
                 yield f"{made!s};"
 
 
-def _table(connection: Connection, name: str, sql: str, selection: Selection) -> Iterator[str]:
-    if name == _SEQUENCE:
-        yield from _sequence(connection, selection)
-        return
-    if not selection.has(name):
-        return
+def _table(name: str, sql: str, selection: Selection) -> Iterator[str]:
     if sql.upper().startswith(_VIRTUAL):
         instead = "Export a SQLite file, which has them, or name the tables that you want."
         raise NotAllowed(f"the virtual table {name!r} in an export as SQL", instead)
-    if name.startswith("sqlite_stat"):
-        yield from _wanted(selection.schema, "ANALYZE sqlite_schema;")
-    else:
-        yield from _wanted(selection.schema, f"{_careful(sql)};")
-    if selection.data:
+    if not selection.schema or name == _SEQUENCE:
+        return
+    yield "ANALYZE sqlite_schema;" if name.startswith("sqlite_stat") else f"{_careful(sql)};"
+
+
+def _data(connection: Connection, name: str, selection: Selection) -> Iterator[str]:
+    if name == _SEQUENCE:
+        yield from _sequence(connection, selection)
+    elif selection.data:
         yield from _rows(connection, name, "")
-
-
-def _wanted(wanted: bool, statement: str) -> Iterator[str]:
-    if wanted:
-        yield statement
 
 
 def _careful(sql: str) -> str:
@@ -146,7 +144,8 @@ def _sequence(connection: Connection, selection: Selection) -> Iterator[str]:
     """The counters of AUTOINCREMENT; of the wanted tables alone, if some are named."""
     names = ", ".join(literal(one) for one in selection.tables)
     where = f" WHERE name IN ({names})" if names else ""
-    yield from _wanted(selection.schema, f"DELETE FROM {_SEQUENCE}{where};")
+    if selection.schema:
+        yield f"DELETE FROM {_SEQUENCE}{where};"
     if selection.data:
         yield from _rows(connection, _SEQUENCE, where)
 

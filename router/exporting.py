@@ -18,7 +18,7 @@ from raylite.actors.storage.wal_medium import write_all
 from raylite.actors.transfers import Stop
 from raylite.policies import limits
 from raylite.policies.backoff import Backoff
-from raylite.policies.errors import Corrupt, Error, NotPrimary, Unavailable, Unreachable
+from raylite.policies.errors import Error, NotPrimary, Unavailable, Unreachable
 from raylite.policies.transfer import Kind, Opened, OpenExport, Part, ReadExport
 from raylite.router.dump import Selection, dump
 from raylite.router.moving import Exported, Step, Watch, Way, beside, closing, in_parallel, on_thread, publish
@@ -54,7 +54,7 @@ class Exporter:
             for actor in await self._router.copies():
                 try:
                     return actor, await self._fetch_from(Way(self._router, actor, self._stop), image)
-                except (Unavailable, Corrupt) as error:
+                except Unavailable as error:
                     last = error
             waited = asyncio.get_running_loop().time() - began
             if not isinstance(last, Unreachable | NotPrimary) or waited > limits.QUERY_SECONDS:
@@ -68,7 +68,7 @@ class Exporter:
         async with closing(way, opened.transfer):
             digest = await self._wait(way, opened)
             await self._read_all(way, opened, image)
-        await on_thread(partial(self._compare, image, digest), self._stop)
+        await on_thread(partial(self._compare, way.actor, image, digest), self._stop)
         return opened.bookmark
 
     async def _wait(self, way: Way, opened: Opened) -> str:
@@ -94,11 +94,11 @@ class Exporter:
         await asyncio.to_thread(_make, image)
         await in_parallel(read(offset) for offset in range(0, opened.size, limits.TRANSFER_PART_BYTES))
 
-    def _compare(self, image: Path, digest: str) -> None:
+    def _compare(self, actor: str, image: Path, digest: str) -> None:
         with translated(image):
             found = digest_of(image, self._stop.check)
         if found != digest:
-            raise Corrupt("an export", str(image), "its digest is not that of the copy that was read")
+            raise Unreachable(actor, "what it sent is not what it has")
 
     def _write(self, image: Path, text: Path, selection: Selection) -> None:
         done = told = 0

@@ -72,10 +72,10 @@ class Way:
         return reply
 
     async def send(self, request: TransferRequest, seconds: float | None = None) -> TransferReply | None:
-        """The answer, whatever it is; raises also `NoReply`. seconds: until the transfer's deadline at most."""
+        """The answer, whatever it is, within `seconds` if they are given; raises also `NoReply`."""
         self.stop.check()
-        given = limits.TRANSFER_CALL_SECONDS if seconds is None else seconds
-        return await self.router.request(self.actor, request, min(given, self.stop.left))
+        given = min(limits.TRANSFER_CALL_SECONDS, self.stop.left) if seconds is None else seconds
+        return await self.router.request(self.actor, request, given)
 
 
 @contextlib.asynccontextmanager

@@ -16,7 +16,7 @@ from raylite.policies.status import Restored, TimeSpan
 from raylite.router.background import background
 from raylite.router.client import AsyncDatabase, AsyncPast, AsyncSession, AsyncStatement, DatabaseInfo
 from raylite.router.moments import Moment
-from raylite.router.moving import Exported, Watch
+from raylite.router.moving import Exported, ImportedFile, Watch
 from raylite.router.parameters import Bindable, seconds_of
 from raylite.router.result import Result, Row
 
@@ -230,6 +230,19 @@ class Database(_Waiting):
         work = self._inner.export(
             path, kind=kind, tables=tables, schema=schema, data=data, progress=progress, timeout=seconds
         )
+        return background.run(work, seconds + limits.THREAD_GRACE_SECONDS)
+
+    def import_file(
+        self, path: str | os.PathLike[str], *, progress: Watch | None = None, timeout: float | None = None
+    ) -> ImportedFile:
+        """Applies a file of SQL in one transaction: all of it or, on any error, nothing.
+
+        Foreign keys are checked at its end. BEGIN and COMMIT in it do nothing; ROLLBACK and savepoints are refused. An
+        error of a statement tells its line. Other queries of the primary wait meanwhile. Raises `OutcomeUnknown` if
+        nobody can say whether it was applied; timeout: seconds, an hour unless given.
+        """
+        seconds = seconds_of(timeout, limits.LONGEST_QUERY_SECONDS)
+        work = self._inner.import_file(path, progress=progress, timeout=seconds)
         return background.run(work, seconds + limits.THREAD_GRACE_SECONDS)
 
     def info(self) -> DatabaseInfo:

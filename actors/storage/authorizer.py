@@ -113,15 +113,16 @@ def is_vacuum(sql: str) -> bool:
 class Authorizer:
     """SQLite's authoriser for one connection.
 
-    own: the engine's own statements pass, set around them; vacuum: a VACUUM runs, which attaches a nameless file of
+    own: the engine's own statements pass, set around them; wrapped: a whole file runs in one transaction, so the BEGIN
+    and COMMIT that it may have do nothing, set around it; vacuum: a VACUUM runs, which attaches a nameless file of
     its own. refusal: why the last action was refused; settings, schema, effects: what was compiled since they were
     last cleared: a SETTING with a value, a schema statement, an EFFECT.
     """
 
-    __slots__ = ("effects", "own", "refusal", "schema", "settings", "vacuum")
+    __slots__ = ("effects", "own", "refusal", "schema", "settings", "vacuum", "wrapped")
 
     def __init__(self) -> None:
-        self.own = self.vacuum = self.settings = self.schema = self.effects = False
+        self.own = self.wrapped = self.vacuum = self.settings = self.schema = self.effects = False
         self.refusal: NotAllowed | None = None
 
     def clear(self) -> None:
@@ -132,9 +133,11 @@ class Authorizer:
     def __call__(
         self, action: int, first: str | None, second: str | None, database: str | None, _inside: str | None
     ) -> int:
-        """SQLITE_OK or SQLITE_DENY; what the strings mean depends on the action (c3ref/c_alter_table.html)."""
+        """SQLite's verdict; what the strings mean depends on the action (c3ref/c_alter_table.html)."""
         if action in _ALWAYS or self.own:
             return apsw.SQLITE_OK
+        if self.wrapped and action == apsw.SQLITE_TRANSACTION and first != "ROLLBACK":
+            return apsw.SQLITE_IGNORE
         self.schema = self.schema or action in _SCHEMA
         refusal = self._judge(action, first or "", second, database)
         if refusal is None:

@@ -133,7 +133,7 @@ class Engine:
         refusal: why nothing may be written now; what only reads runs all the same.
         """
         if self._broken:
-            return Execution([], False, Unreachable(self._path, "an earlier commit could not be handed on"))
+            return Execution([], False, self._given_up())
         try:
             check(query)
         except Invalid as error:
@@ -299,6 +299,9 @@ class Engine:
         if self._connection.in_transaction:
             self._own.repeatable("ROLLBACK")
         self._own.repeatable("SELECT 1")  # SQLite calls the WAL hook only when a statement ends well
+
+    def _given_up(self) -> Error:
+        return Unreachable(self._path, "an earlier commit could not be handed on")
 
     def _committed(self, _connection: apsw.Connection, _database: str, frames: int) -> int:
         self._frames = frames

@@ -72,7 +72,7 @@ class Tracer:
     """The query under way on one connection. `stop` may be called from any thread, all else by the engine's.
 
     settle: hands a commit on, if there was one since it was last called, and says whether there was.
-    Invariant: `consumed` characters of the text belong to statements that have begun.
+    Invariant: `consumed` characters of the text belong to statements that have begun, the last of them at `began`.
     """
 
     def __init__(
@@ -91,7 +91,8 @@ class Tracer:
         self._began = 0.0
         self._rows = self._bytes = 0
         self._text, self._length = "", 0
-        self.mode, self._script = Mode.RUN, False
+        self.mode, self._script, self._loading = Mode.RUN, False, False
+        self.loaded = self.began = 0
         self.done: list[Traced] = []
         self.wrote = self.forward = False
         self._refusal: Error | None = None
@@ -111,9 +112,17 @@ class Tracer:
         self._query_end = self._began + seconds
         self._end = min(self._query_end, self._began + limits.STATEMENT_SECONDS)
         self._rows = self._bytes = 0
-        self.mode, self._script = mode, mode is Mode.SCRIPT
+        self.mode, self._script, self._loading = mode, mode is Mode.SCRIPT, False
         self.done = []
         self.wrote = self.forward = False
+
+    def start_loading(self, seconds: float, refusal: Error | None) -> None:
+        """Many scripts begin that are one transaction: their statements are counted, and have no results.
+
+        seconds: until the end of all; one statement may take all of them.
+        """
+        self.start(Mode.SCRIPT, seconds, refusal)
+        self._loading, self._end, self.loaded = True, self._query_end, 0
 
     def end(self) -> None:
         """The query is over: from here on nothing expires."""
@@ -127,7 +136,7 @@ class Tracer:
 
     def text(self, sql: str) -> None:
         """The text that is handed to SQLite next."""
-        self._text, self._length, self.consumed = sql, len(sql), 0
+        self._text, self._length, self.consumed, self.began = sql, len(sql), 0, 0
 
     def rest(self) -> str:
         """What of the text has not begun."""
@@ -137,6 +146,7 @@ class Tracer:
         """APSW's execution trace: whether the statement may run."""
         if self._current is not None:
             self.finish()
+        self.began = self.consumed
         self.consumed += len(sql)
         if not cursor.has_vdbe:
             return True
@@ -172,6 +182,9 @@ class Tracer:
     def finish(self) -> None:
         """The statement has ended well."""
         current, self._current = self._current, None
+        if current is not None and self._loading:
+            self.loaded += 1
+            return
         if current is None:
             raise StatementError("the text holds no SQL statement", 1, 0)
         current.duration = perf_counter() - current.started
@@ -207,6 +220,8 @@ class Tracer:
 
     def _add(self, row: Row) -> None:
         assert self._current is not None
+        if self._loading:
+            return
         self._current.rows.append(row)
         self._rows += 1
         if self._rows > limits.RESULT_ROWS:
@@ -238,7 +253,7 @@ class Tracer:
         if self._stopped is not None:
             raise self._stopped
         now = perf_counter()
-        if self._script:
+        if self._script and not self._loading:
             self._charge(_STATEMENT_BYTES)
             self._began, self._end = now, min(self._query_end, now + limits.STATEMENT_SECONDS)
         if now > self._end:

@@ -8,7 +8,8 @@ from pathlib import Path
 import msgspec
 
 from raylite.actors.storage.copy_check import checked
-from raylite.actors.storage.engine import Engine, Execution
+from raylite.actors.storage.engine import Execution
+from raylite.actors.storage.engine_load import Load, LoadingEngine
 from raylite.actors.storage.entries import EntryWriter, Made
 from raylite.actors.storage.generation import Generation
 from raylite.actors.storage.snapshot import Snapshot
@@ -49,16 +50,16 @@ class PrimaryFile:
         self._made: list[Made] = []
         self._made_bytes = 0
         path = generation.database
-        self.engine = Engine.writer(str(path), self._committed)
+        self.engine = LoadingEngine.writer(str(path), self._committed)
         self._wal = WalReader(Path(f"{path}-wal"))
 
     def run(self, query: Query, seconds: float, refusal: Error | None = None) -> Ran:
         """Runs a query, or of it only what reads if there is a refusal; what it committed is handed on by then."""
-        before = self._writer.tail
-        execution = self.engine.execute(query, seconds, refusal)
-        mark = self._writer.tail
-        self._hand_on_all()
-        return Ran(execution, mark, mark != before, self._wal.size)
+        return self._ran(lambda: self.engine.execute(query, seconds, refusal))
+
+    def load(self, load: Load, seconds: float, refusal: Error | None = None) -> Ran:
+        """Applies a whole file in one transaction, as `run`."""
+        return self._ran(lambda: self.engine.load(load, seconds, refusal))
 
     def replace(self, path: Path) -> tuple[Bookmark, Ran]:
         """Makes the database what the file at `path` holds, as one entry; the bookmark of the entry before it."""
@@ -96,6 +97,13 @@ class PrimaryFile:
         """Closes the copy without copying anything into the database file."""
         self._wal.close()
         self.engine.close()
+
+    def _ran(self, work: Callable[[], Execution]) -> Ran:
+        before = self._writer.tail
+        execution = work()
+        mark = self._writer.tail
+        self._hand_on_all()
+        return Ran(execution, mark, mark != before, self._wal.size)
 
     def _committed(self, frames: int) -> None:
         commit = self._wal.commit(frames)

@@ -3,7 +3,7 @@
 from raylite.policies.errors import Error, OutcomeUnknown
 from raylite.router.api import connect, connect_async, init, set_routing_policy, shutdown
 from raylite.router.client import AsyncDatabase, AsyncSession, AsyncStatement, DatabaseInfo
-from raylite.router.moving import Exported, Step
+from raylite.router.moving import Exported, ImportedFile, Step
 from raylite.router.result import Meta, Result, Timings
 from raylite.router.sync import Database, Session, Statement
 
@@ -15,6 +15,7 @@ __all__ = [
     "DatabaseInfo",
     "Error",
     "Exported",
+    "ImportedFile",
     "Meta",
     "OutcomeUnknown",
     "Result",

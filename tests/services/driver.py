@@ -6,7 +6,7 @@ from tests.services.local_system import LocalSystem
 
 from raylite.actors.primary import Primary
 from raylite.actors.stream import Connection, Identity, connect
-from raylite.policies.errors import Unreachable
+from raylite.policies.errors import NoReply, Unreachable
 from raylite.policies.query import Answer, Failure, Query
 from raylite.policies.routing import Candidate, Nearest
 from raylite.policies.status import Restored, TimeSpan
@@ -19,7 +19,7 @@ PRIMARY = "primary:shop"
 
 
 class Driver:
-    """A `Transport`, `Directory` and `Desk` in weur. lost: what is asked of these kinds is sent, and not answered."""
+    """A `Transport`, `Directory` and `Desk` in weur. lost: answers to these never arrive."""
 
     def __init__(self, system: LocalSystem) -> None:
         self._system = system
@@ -57,9 +57,9 @@ class Driver:
     async def request(self, actor: str, request: TransferRequest, seconds: float) -> TransferReply | None:
         self.requests.append((actor, type(request).__name__))
         connection = await self._connection(actor)
-        if type(request) in self.lost:
-            connection.post(request, lambda reply: connection.abort("the test cuts it"))
         reply = await connection.call(request, seconds)
+        if type(request) in self.lost:
+            raise NoReply(actor, "the test keeps it")
         assert reply is None or isinstance(reply, TransferReply)
         return reply
 

@@ -55,10 +55,10 @@ def test_the_form_is_that_of_d1(tmp_path: Path) -> None:
     assert list(dump(path, Selection())) == [
         "PRAGMA defer_foreign_keys=TRUE;",
         "CREATE TABLE plain (id INTEGER PRIMARY KEY AUTOINCREMENT, v);",
+        "CREATE TABLE IF NOT EXISTS \"q uoted\" (a TEXT, b AS (a || 'x'), c BLOB);",
         'INSERT INTO "plain" ("id","v") VALUES(1,2.0);',
         'INSERT INTO "plain" ("id","v") VALUES(7,\'it\'\'s\');',
         'INSERT INTO "plain" ("id","v") VALUES(8,replace(\'two\\nlines\',\'\\n\',char(10)));',
-        "CREATE TABLE IF NOT EXISTS \"q uoted\" (a TEXT, b AS (a || 'x'), c BLOB);",
         'INSERT INTO "q uoted" ("a","c") VALUES(NULL,X\'00ff\');',
         "DELETE FROM sqlite_sequence;",
         'INSERT INTO "sqlite_sequence" ("name","seq") VALUES(\'plain\',8);',

@@ -1,0 +1,108 @@
+"""The engine's way with whole files: all of one in one transaction, in bounded memory, or nothing of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from raylite.actors.storage.engine import Engine, Execution
+from raylite.actors.storage.engine_errors import CAUGHT
+from raylite.actors.storage.spool import translated
+from raylite.actors.storage.sql_file import Text, texts
+from raylite.policies.errors import Error, NotAllowed, StatementError, Unreachable
+from raylite.policies.transfer import Kind
+
+_HEAD_BYTES: Final = 4096
+_DEFERRED: Final = "PRAGMA defer_foreign_keys=ON"
+_UNCHECKED: Final = "PRAGMA foreign_keys=OFF"
+_BEGINS_UNCHECKED: Final = re.compile(
+    r"(?:\s|--[^\n]*\n)*PRAGMA\s+foreign_keys\s*=\s*(?:OFF|0|FALSE|NO)\s*;", re.IGNORECASE
+)
+"""As files of `sqlite3`'s `.dump` begin: their rows may come before the tables that they refer to."""
+
+
+class Load:
+    """One file to apply. check: asked now and then, may raise to end it. done, statements: how far it is.
+
+    The database's thread writes these two; any thread may read them.
+    """
+
+    def __init__(self, path: Path, kind: Kind, check: Callable[[], None]) -> None:
+        self.path, self.kind, self.check = path, kind, check
+        self.done = self.statements = 0
+
+
+class LoadingEngine(Engine):
+    """A writer that also applies whole files."""
+
+    def load(self, load: Load, seconds: float, refusal: Error | None = None) -> Execution:
+        """Applies the file within `seconds`; nothing of it stays after an error. Its results are none.
+
+        Foreign keys are checked at the end, or not at all if the file begins by switching them off. A BEGIN and a
+        COMMIT do nothing; a ROLLBACK or savepoint is refused. An error of a statement says its line.
+        """
+        if self._broken:
+            return Execution([], False, self._given_up())
+        self._trace.start_loading(seconds, refusal)
+        self._authorizer.wrapped = True
+        problem: Error | None = None
+        text = Text("", 1, 0)
+        try:
+            if _begins_unchecked(load.path):
+                self._own.once(_UNCHECKED)
+            self._own.once("BEGIN IMMEDIATE")
+            self._own.once(_DEFERRED)
+            for text in _texts(load.path):
+                self._load(text)
+                load.done, load.statements = text.end, self._trace.loaded
+                load.check()
+            text = Text("", 0, 0)
+            self._own.once("COMMIT")
+            self._settle()
+        except CAUGHT as caught:
+            if self._broken:
+                raise
+            problem = self._load_failed(caught, text)
+        self._authorizer.wrapped = False
+        self._trace.end()
+        self._own.restore_settings()
+        return Execution([], True, problem)
+
+    def _load(self, text: Text) -> None:
+        self._run_script(text.sql)
+        if not self._connection.in_transaction:
+            raise Unreachable(self._path, "a statement ended the transaction of the whole file")
+
+    def _load_failed(self, caught: Exception, text: Text) -> Error:
+        """Takes all back; the error, with the line where there is one. text: with line 0 behind the last."""
+        trace = self._trace
+        at = trace.consumed if self._next_does_not_compile(caught) else trace.began
+        error, refusal = self._error(caught), self._authorizer.refusal
+        trace.drop()
+        self._clean_up()
+        self._settle()
+        return _located(refusal or error, text, at) if text.line else error
+
+
+def _texts(path: Path) -> Iterator[Text]:
+    with translated(path), path.open("rb") as file:
+        yield from texts(file)
+
+
+def _begins_unchecked(path: Path) -> bool:
+    with translated(path), path.open("rb") as file:
+        return _BEGINS_UNCHECKED.match(file.read(_HEAD_BYTES).decode(errors="replace")) is not None
+
+
+def _located(error: Error, text: Text, at: int) -> Error:
+    """The error of the statement that begins at this character, if it is one, with its line in the file."""
+    rest = text.sql[at:]
+    begin = len(text.sql) - len(rest.lstrip())
+    where = f"line {text.line + text.sql.count(chr(10), 0, begin)} of the file"
+    if isinstance(error, StatementError) and "of the file" not in error.message:
+        return type(error)(f"{where}: {error.message}", error.code, error.offset)
+    if isinstance(error, NotAllowed):
+        return NotAllowed(f"{where}: {error.what}", error.instead)
+    return error
