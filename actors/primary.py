@@ -14,6 +14,7 @@ import msgspec
 
 from raylite.actors.core import messages as m
 from raylite.actors.core import primary as core
+from raylite.actors.core.queries import Waiting
 from raylite.actors.core.takeover import Adopted
 from raylite.actors.relay import Relay
 from raylite.actors.replay import bring_up
@@ -142,7 +143,7 @@ class Primary(Service):
     async def _gate(self, relay: Relay, ran: Ran, deadline: float) -> Bookmark:
         """Waits until all that this query may have seen is confirmed; returns its bookmark."""
         token: asyncio.Future[Bookmark] = asyncio.get_running_loop().create_future()
-        relay.finished(core.Waiting(token, ran.mark, ran.committed, deadline, boottime()))
+        relay.finished(Waiting(token, ran.mark, ran.committed, deadline, boottime()))
         return await token
 
     def _answer(self, ran: Ran, mark: Bookmark) -> Answer | Failure:
