@@ -15,6 +15,7 @@ from raylite.actors.confirmed_log import ConfirmedLog
 from raylite.actors.core import messages as m
 from raylite.actors.core import primary as core
 from raylite.actors.core.leader import Leader
+from raylite.actors.core.queries import Waiting
 from raylite.actors.core.takeover import Adopted
 from raylite.actors.exporting import Exports, Taken
 from raylite.actors.hand_over import HandOver
@@ -216,7 +217,7 @@ class Primary(Service):
     async def _gate(self, relay: Relay, ran: Ran, deadline: float) -> Bookmark:
         """Waits until all that this query may have seen is confirmed; returns its bookmark."""
         token: asyncio.Future[Bookmark] = asyncio.get_running_loop().create_future()
-        relay.finished(core.Waiting(token, ran.mark, ran.committed, deadline, boottime()))
+        relay.finished(Waiting(token, ran.mark, ran.committed, deadline, boottime()))
         return await token
 
     def _refusal_of_archiving(self) -> Overloaded | None:

@@ -13,6 +13,7 @@ from raylite.actors.core.catching_up import Fetch, Forward
 from raylite.actors.core.membership import Propose
 from raylite.actors.core.peer import peer_of
 from raylite.actors.core.piece import describe_all
+from raylite.actors.core.queries import Respond, Waiting
 from raylite.actors.core.shipping import Ship
 from raylite.actors.core.takeover import Adopted, Ask
 from raylite.actors.links import Link
@@ -75,7 +76,7 @@ class Relay:
         """The file is where `Owner.replay` wanted it."""
         self.core.replayed()
 
-    def finished(self, waiting: core.Waiting) -> None:
+    def finished(self, waiting: Waiting) -> None:
         """A query has run; its response waits for what it may have seen."""
         self._carry_out(self.core.finished(waiting, boottime()))
 
@@ -192,7 +193,7 @@ class Relay:
                 self._owner.propose(effect.members)
             case lead.Fenced():
                 self._owner.fenced(effect.epoch)
-            case core.Respond():
+            case Respond():
                 _settle(effect)
             case _:
                 raise TypeError(f"no one carries out {effect}")
@@ -271,7 +272,7 @@ class Relay:
             await asyncio.sleep(limits.LEASE_SECONDS / 20)
 
 
-def _settle(effect: core.Respond) -> None:
+def _settle(effect: Respond) -> None:
     future = cast("asyncio.Future[Bookmark]", effect.token)
     if future.done():
         return

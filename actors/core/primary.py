@@ -18,19 +18,10 @@ from raylite.actors.core import takeover as take
 from raylite.actors.core.history import History
 from raylite.actors.core.peer import peer_of
 from raylite.actors.core.piece import Piece
+from raylite.actors.core.queries import Queries, Respond, Waiting
 from raylite.actors.core.shipping import DEFAULT_BOUNDS, Bounds
-from raylite.policies import limits
 from raylite.policies.bookmark import Bookmark
-from raylite.policies.errors import (
-    Error,
-    NoQuorum,
-    NotPrimary,
-    OutcomeUnknown,
-    Overloaded,
-    StorageFull,
-    Unavailable,
-)
-from raylite.policies.gate import Gate
+from raylite.policies.errors import NotPrimary, StorageFull
 from raylite.policies.quorum import Member, Members
 
 
@@ -56,28 +47,6 @@ class Replay(msgspec.Struct, frozen=True):
     place: Bookmark
 
 
-class Respond(msgspec.Struct, frozen=True):
-    """Let the response that `token` stands for leave; `error` instead of it if there is one."""
-
-    token: object
-    bookmark: Bookmark
-    error: Error | None
-
-
-class Waiting(msgspec.Struct, frozen=True):
-    """A response at the gate. mark: the newest entry that it may have seen; wrote: whether it made an entry.
-
-    It waits until its deadline; if `since` is given, not longer either than CONFIRM_SECONDS from then on, or from
-    when followers last got further: the log has one order, so what they store leads to the mark.
-    """
-
-    token: object
-    mark: Bookmark
-    wrote: bool
-    deadline: float
-    since: float | None = None
-
-
 Effect = lead.Effect | take.Ask | Begin | Replay | Respond
 
 
@@ -100,10 +69,8 @@ class PrimaryCore:
         self.takeover = self._make_takeover(members, jitter)
         self.leader: lead.Leader | None = None
         self.history: History | None = None
-        self._gate: Gate[Waiting] = Gate(limits.WAITING_QUERIES)
-        self._leased: list[Waiting] = []
+        self._queries: Queries | None = None
         self._connected: set[str] = set()
-        self._admitted = 0
 
     @property
     def epoch(self) -> int:
@@ -128,6 +95,15 @@ class PrimaryCore:
         return self.leader.confirmed if self.leader else None
 
     # Events of the relay
+
+    def begin(self, adopted: take.Adopted, now: float) -> list[Effect]:
+        """A quorum has promised: go on from what is adopted, and confirm a first entry of the own epoch."""
+        self.phase = Phase.CONFIRMING
+        self.leader = self._make_leader(adopted, now)
+        self.history = History(adopted.tail, adopted.epochs)
+        self._queries = self._make_queries(self.leader, self.history)
+        probes = [effect for peer in sorted(self._connected) for effect in self.leader.connected(peer, now)]
+        return [Begin(adopted), *probes]
 
     def connected(self, peer_id: str, now: float) -> list[Effect]:
         """A follower's connection is there."""
@@ -164,7 +140,7 @@ class PrimaryCore:
         for member in found:
             adopted = self.takeover.received(member, reply, now)
             if adopted:
-                return self._begin(adopted, now)
+                return self.begin(adopted, now)
         return []
 
     def fetched(
@@ -207,64 +183,36 @@ class PrimaryCore:
             return []
         if self.leader is None:
             return list(self.takeover.tick(now))
-        return self._carry(self.leader.tick(now), now) + self._expire(now)
+        return [*self._carry(self.leader.tick(now), now), *self._running.expire(now)]
 
-    def stop(self) -> list[Effect]:
+    def stop(self) -> Sequence[Effect]:
         """Ends the reign: whoever waits is told that the outcome is unknown, or to ask again."""
         return self._end()
 
     # Queries
 
     def admit(self, bookmark: Bookmark | None, now: float) -> None:
-        """Raises unless a query may run here now.
-
-        `NotPrimary`, `NoQuorum`, `Overloaded`, `BookmarkError`, or `StorageFull` if not even a read could be answered.
-        Whoever is admitted is to be `dismissed`, once.
-        """
-        if self.phase is not Phase.OPEN or self.leader is None or self.history is None:
+        """Raises `NotPrimary`, or an error of `Queries.admit`, unless a query may run here now."""
+        if self.phase is not Phase.OPEN or self._queries is None:
             raise NotPrimary(self.name, self.epoch)
-        if not self.leader.voters.has_quorum(now):
-            needed = len(self.members.current) // 2 + 1
-            raise NoQuorum(self.name, self.leader.voters.answering(now), needed)
-        if self.leader.confirmation.unconfirmed and not self.leader.voters.can_store(now):
-            raise self._full(self.leader)
-        if self._admitted >= limits.WAITING_QUERIES:
-            raise Overloaded(
-                f"{self.name}: queries that run or wait for confirmation", limits.WAITING_QUERIES
-            )
-        if bookmark is not None:
-            self._check_bookmark(self.history, bookmark, now)
-        self._admitted += 1
-
-    def refusal_of_writes(self, now: float) -> StorageFull | None:
-        """Why no write may begin now, though reads may: too few followers have room for it; None if it may."""
-        if self.leader is None or self.leader.voters.has_room(now):
-            return None
-        return self._full(self.leader)
-
-    def _full(self, leader: lead.Leader) -> StorageFull:
-        names = ", ".join(leader.voters.low)
-        return StorageFull(f"{self.name}'s durability followers", f"no room left on the disks of {names}")
-
-    def _check_bookmark(self, history: History, bookmark: Bookmark, now: float) -> None:
-        """A bookmark of a later reign means that this one may be over; while its lease runs there is no later one."""
-        history.check_database(bookmark)
-        if bookmark.epoch > self.epoch and not self._may_answer(now):
-            raise NotPrimary(self.name, self.epoch)
-        history.check(bookmark)
+        self._queries.admit(bookmark, now)
 
     def dismissed(self) -> None:
         """A query that was admitted has its response, or has come to nothing."""
-        self._admitted -= 1
+        self._running.dismissed()
 
-    def finished(self, waiting: Waiting, now: float) -> list[Effect]:
+    def refusal_of_writes(self, now: float) -> StorageFull | None:
+        """Why no write may begin now, though reads may; None if it may."""
+        return self._queries.refusal_of_writes(now) if self._queries else None
+
+    def finished(self, waiting: Waiting, now: float) -> Sequence[Effect]:
         """A query has run: its response leaves when all that it may have seen is confirmed."""
-        if self.phase is not Phase.OPEN or self.leader is None:
-            return [self._refuse(waiting)]
-        if waiting.mark.sequence <= self.leader.confirmed.sequence:
-            return self._release([waiting], now)
-        self._gate.wait(waiting.mark.sequence, waiting)
-        return []
+        return self._running.finished(waiting, now)
+
+    @property
+    def _running(self) -> Queries:
+        assert self._queries is not None, "a query runs only after the takeover"
+        return self._queries
 
     # Steps
 
@@ -274,79 +222,29 @@ class PrimaryCore:
     def _make_leader(self, adopted: take.Adopted, now: float) -> lead.Leader:
         return lead.Leader(self.database, adopted, now, self._bounds)
 
-    def _begin(self, adopted: take.Adopted, now: float) -> list[Effect]:
-        self.phase = Phase.CONFIRMING
-        self.leader = self._make_leader(adopted, now)
-        self.history = History(adopted.tail, adopted.epochs)
-        probes = [effect for peer in sorted(self._connected) for effect in self.leader.connected(peer, now)]
-        return [Begin(adopted), *probes]
+    def _make_queries(self, leader: lead.Leader, history: History) -> Queries:
+        return Queries(self.name, leader, history)
 
     def _carry(self, effects: Sequence[lead.Effect], now: float) -> list[Effect]:
         """What the leader wants, with what follows from it here."""
         carried: list[Effect] = []
         for effect in effects:
+            carried.append(effect)
             match effect:
                 case lead.Confirmed():
-                    carried += [effect, *self._confirm(effect.place, now)]
+                    carried += self._confirm(effect.place, now)
                 case lead.Fenced():
-                    carried += [effect, *self._end()]
+                    carried += self._end()
                 case _:
-                    carried.append(effect)
-        return carried + self._retry_leased(now)
+                    pass
+        return carried + list(self._queries.retry(now) if self._queries else [])
 
-    def _confirm(self, place: Bookmark, now: float) -> list[Effect]:
+    def _confirm(self, place: Bookmark, now: float) -> Sequence[Effect]:
         if self.phase is Phase.CONFIRMING:
             self.phase = Phase.REPLAYING
             return [Replay(place)]
-        return self._release(self._gate.confirmed(place.sequence), now)
+        return self._running.confirmed(place, now)
 
-    def _release(self, waiting: Sequence[Waiting], now: float) -> list[Effect]:
-        """A write's quorum proves that it was the leader's; whatever only read needs the lease, now, after it ran."""
-        leased = self._may_answer(now)
-        self._leased += [one for one in waiting if not (one.wrote or leased)]
-        return [Respond(one.token, one.mark, None) for one in waiting if one.wrote or leased]
-
-    def _may_answer(self, now: float) -> bool:
-        return self.leader is not None and self.leader.may_answer(now)
-
-    def _retry_leased(self, now: float) -> list[Effect]:
-        if not self._leased:
-            return []
-        waiting, self._leased = self._leased, []
-        return self._release(waiting, now)
-
-    def _expire(self, now: float) -> list[Effect]:
-        expired = [*self._gate.drop(lambda one: self._is_over(one, now))]
-        expired += [one for one in self._leased if self._is_over(one, now)]
-        self._leased = [one for one in self._leased if not self._is_over(one, now)]
-        return [self._refuse(one) for one in expired]
-
-    def _is_over(self, waiting: Waiting, now: float) -> bool:
-        if waiting.since is None or self.leader is None:
-            return waiting.deadline <= now
-        moved = max(waiting.since, self.leader.confirmation.agreed_at)
-        return waiting.deadline <= now or now - moved >= limits.CONFIRM_SECONDS
-
-    def _end(self) -> list[Effect]:
+    def _end(self) -> Sequence[Effect]:
         self.phase = Phase.OVER
-        waiting = [*self._gate.break_(NotPrimary(self.name, self.epoch)), *self._leased]
-        self._leased = []
-        return [self._refuse(one) for one in waiting]
-
-    def _refuse(self, waiting: Waiting) -> Respond:
-        return Respond(waiting.token, waiting.mark, self._refusal(waiting.wrote))
-
-    def _refusal(self, wrote: bool) -> Unavailable | OutcomeUnknown:
-        over = self.phase is Phase.OVER
-        low = self.leader.voters.low if self.leader else []
-        if wrote:
-            reason = (
-                "another primary took over" if over else "too few durability followers confirmed it in time"
-            )
-            full = f" (no room left on the disks of {', '.join(low)})" if low and not over else ""
-            return OutcomeUnknown(self.name, reason + full)
-        if over or self.leader is None:
-            return NotPrimary(self.name, self.epoch)
-        if low:
-            return self._full(self.leader)
-        return NoQuorum(self.name, 0, len(self.members.current) // 2 + 1)
+        return self._queries.end() if self._queries else []

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from tests.scenarios.names import DATABASE, Entries, member_of, members_of, name_of
 
-from raylite.actors.core import follower, leader, primary, replica
-from raylite.actors.core.history import History
+from raylite.actors.core import follower, primary, replica
 from raylite.actors.core.log import LogIndex
 from raylite.actors.core.peer import peer_of
+from raylite.actors.core.queries import Waiting
 from raylite.actors.core.shipping import Bounds
 from raylite.actors.core.takeover import Adopted
 from raylite.policies.bookmark import origin
@@ -51,8 +51,7 @@ def make(kind: str, name: str, options: Mapping[str, str], entries: Entries, now
             if kind == "leader":
                 adopted = Adopted(epoch, at, confirmed, members.current[0], members, (), 0)
                 reign.takeover.epoch, reign.takeover.adopted = epoch, adopted
-                reign.phase, reign.history = primary.Phase.CONFIRMING, History(at)
-                reign.leader = leader.Leader(DATABASE, adopted, now, bounds)
+                reign.begin(adopted, now)
             return reign
 
 
@@ -116,7 +115,7 @@ def _of_queries(
         case "finished", [token]:
             mark, deadline = entries.places[given["mark"]], now + float(given["until"])
             since = now if given["since"] == "yes" else None
-            return core.finished(primary.Waiting(token, mark, given["wrote"] == "yes", deadline, since), now)
+            return core.finished(Waiting(token, mark, given["wrote"] == "yes", deadline, since), now)
         case "stop", []:
             return core.stop()
         case _:

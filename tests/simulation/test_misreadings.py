@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from tests.simulation import mutants, steering
-from tests.simulation.mutants import holding, led_by, promising
+from tests.simulation import mutant_logs, mutant_reigns, steering
+from tests.simulation.mutant_logs import holding, promising
+from tests.simulation.mutant_reigns import led_by
 from tests.simulation.steering import steered
 
 from raylite.actors.core.simulation.checkers import Checker
@@ -38,123 +39,129 @@ class Misreading(msgspec.Struct, frozen=True):
 MISREADINGS = [
     Misreading(
         "a follower acknowledges the highest sequence that it has",
-        Cores(follower=mutants.AcknowledgesItsTail, primary=led_by(mutants.CountsSequences)),
+        Cores(follower=mutant_logs.AcknowledgesItsTail, primary=led_by(mutant_reigns.CountsSequences)),
         OVERTAKEN,
         Checker.CONFIRMED,
     ),
     Misreading(
         "every matching append cuts what follows its previous",
-        Cores(follower=holding(mutants.CutsWhatFollows)),
+        Cores(follower=holding(mutant_logs.CutsWhatFollows)),
         BLIND,
         Checker.KEPT,
     ),
     Misreading(
         "the confirmed mark is taken as sent",
-        Cores(follower=holding(mutants.MarksAsSent), primary=led_by(mutants.TalksMuch)),
+        Cores(follower=holding(mutant_logs.MarksAsSent), primary=led_by(mutant_reigns.TalksMuch)),
         DIVERGENCE,
         Checker.KEPT,
     ),
     Misreading(
         "the confirmed mark is clamped to the own tail",
-        Cores(follower=holding(mutants.MarksUpToItsTail), primary=led_by(mutants.TalksMuch)),
+        Cores(follower=holding(mutant_logs.MarksUpToItsTail), primary=led_by(mutant_reigns.TalksMuch)),
         DIVERGENCE,
         Checker.CONFIRMED,
     ),
     Misreading(
         "a promise returns the promised epoch as the tail's epoch",
-        Cores(follower=mutants.PromisesTheNewEpochAsItsTail),
+        Cores(follower=mutant_logs.PromisesTheNewEpochAsItsTail),
         steered(steering.short_reign),
         Checker.ORDER,
     ),
     Misreading(
         "a higher append does not raise the promise",
-        Cores(follower=mutants.PromisesNothingByAppend),
+        Cores(follower=mutant_logs.PromisesNothingByAppend),
         steered(steering.two_reigns),
         Checker.ORDER,
     ),
     Misreading(
         "the digest leaves the epoch out",
         Cores(
-            describe=mutants.without_epoch,
-            follower=mutants.FollowerWithoutEpoch,
-            replica=mutants.ReplicaWithoutEpoch,
+            describe=mutant_logs.without_epoch,
+            follower=mutant_logs.FollowerWithoutEpoch,
+            replica=mutant_logs.ReplicaWithoutEpoch,
         ),
         steered(steering.same_beginning),
         Checker.CONFIRMED,
     ),
     Misreading(
         "an empty disk answers a promise",
-        Cores(follower_process=mutants.AnswersFromAnEmptyDisk),
+        Cores(follower_process=mutant_logs.AnswersFromAnEmptyDisk),
         steered(steering.lost_disk),
         Checker.ORDER,
     ),
     Misreading(
         "an older epoch's entries count before the first entry of the own one",
-        Cores(primary=led_by(mutants.CountsOldEntries)),
+        Cores(primary=led_by(mutant_reigns.CountsOldEntries)),
         ORPHANED,
         Checker.CONFIRMED,
     ),
     Misreading(
         "an adopted tail is written into the primary's file before it is confirmed",
-        Cores(primary=mutants.WritesAdoptedTailIntoFile),
+        Cores(primary=mutant_reigns.WritesAdoptedTailIntoFile),
         ORPHANED,
         Checker.VISIBLE,
     ),
-    Misreading("reads pass the gate", Cores(primary=mutants.SkipsGateForReads), BLIND, Checker.VISIBLE),
+    Misreading("reads pass the gate", Cores(primary=mutant_reigns.SkipsGateForReads), BLIND, Checker.VISIBLE),
     Misreading(
-        "errors pass the gate", Cores(primary_process=mutants.SkipsGateForErrors), BLIND, Checker.VISIBLE
+        "errors pass the gate",
+        Cores(primary_process=mutant_reigns.SkipsGateForErrors),
+        BLIND,
+        Checker.VISIBLE,
     ),
-    Misreading("the lease is not checked", Cores(primary=mutants.ChecksNoLease), SLEEP, Checker.LINEAR),
+    Misreading("the lease is not checked", Cores(primary=mutant_reigns.ChecksNoLease), SLEEP, Checker.LINEAR),
     Misreading(
         "the lease counts from the acknowledgement",
-        Cores(primary=led_by(mutants.LeasedFromTheAnswer)),
+        Cores(primary=led_by(mutant_reigns.LeasedFromTheAnswer)),
         SLEEP,
         Checker.LEASE,
     ),
     Misreading(
         "the lease is forgotten at a follower's restart",
-        Cores(follower=promising(mutants.ForgetsItsLease)),
+        Cores(follower=promising(mutant_logs.ForgetsItsLease)),
         steered(steering.restarts_at_once),
         Checker.LEASE,
     ),
     Misreading(
         "an acknowledgement counts for the lease that did not renew it",
-        Cores(follower=promising(mutants.ClaimsToRenew)),
+        Cores(follower=promising(mutant_logs.ClaimsToRenew)),
         steered(steering.lost_disk),
         Checker.LEASE,
     ),
     Misreading(
         "the lease needs no quorum of each set",
-        Cores(primary=led_by(mutants.AsksOneSetOnly)),
+        Cores(primary=led_by(mutant_reigns.AsksOneSetOnly)),
         steered(steering.torn_change),
         Checker.LEASE,
     ),
     Misreading(
         "the membership is kept outside the log",
-        Cores(primary=mutants.KeepsToTheMembersItWasTold),
+        Cores(primary=mutant_reigns.KeepsToTheMembersItWasTold),
         steered(steering.stale_hint),
         Checker.ORDER,
     ),
     Misreading(
         "a replica publishes by number instead of digest",
-        Cores(replica=mutants.PublishesByNumber, primary=led_by(mutants.TalksMuch)),
+        Cores(replica=mutant_logs.PublishesByNumber, primary=led_by(mutant_reigns.TalksMuch)),
         DIVERGENCE,
         Checker.VISIBLE,
     ),
     Misreading(
         "a replica keeps old frames across epochs",
-        Cores(replica=mutants.KeepsOldFrames),
+        Cores(replica=mutant_logs.KeepsOldFrames),
         OVERTAKEN,
         Checker.VISIBLE,
     ),
     Misreading(
         "a replica recovers a left-over WAL",
-        Cores(replica_file=mutants.RecoversLeftOverWal),
+        Cores(replica_file=mutant_logs.RecoversLeftOverWal),
         steered(steering.replicas_crash),
         Checker.VISIBLE,
     ),
     Misreading(
-        "a session sends two queries at once", Cores(session=mutants.AsksTwoAtOnce), BLIND, Checker.SESSION
+        "a session sends two queries at once",
+        Cores(session=mutant_reigns.AsksTwoAtOnce),
+        BLIND,
+        Checker.SESSION,
     ),
 ]
 
@@ -178,7 +185,7 @@ def test_nothing_is_noticed_without_the_misreading_that(plan: Plan) -> None:
 
 
 def test_a_leader_may_tell_its_newest_mark_to_whoever_does_not_hold_it_yet() -> None:
-    cores = Cores(primary=led_by(mutants.TalksMuch))
+    cores = Cores(primary=led_by(mutant_reigns.TalksMuch))
     for seed in range(CLEAN_SEEDS):
         assert not run(seed, cores, BLIND).violations
         assert not run(seed, cores, DIVERGENCE).violations

@@ -8,12 +8,12 @@ import pytest
 
 from raylite.actors.core import leader as lead
 from raylite.actors.core import messages as m
-from raylite.actors.core import primary as core
 from raylite.actors.core.follower import FollowerLog, Reply, refusal_for_room
 from raylite.actors.core.history import History
 from raylite.actors.core.leader import Leader
 from raylite.actors.core.log import LogIndex
 from raylite.actors.core.peer import peer_of
+from raylite.actors.core.queries import Queries, Waiting
 from raylite.actors.core.shipping import Ship
 from raylite.actors.core.takeover import Adopted
 from raylite.actors.storage.entries import EntryWriter, Made
@@ -145,57 +145,52 @@ def test_a_refusal_is_no_acknowledgement() -> None:
 def test_a_primary_without_room_refuses_writes_at_once_and_reads_only_behind_what_cannot_be_confirmed() -> (
     None
 ):
-    reign, primary = Reign(), core.PrimaryCore("db", "shop", MEMBERS, "dir", jitter=0.0)
-    primary.leader, primary.phase = reign.leader, core.Phase.OPEN
-    primary.history = History(ORIGIN)
-    assert primary.refusal_of_writes(reign.now) is None
+    reign = Reign()
+    queries = Queries("shop", reign.leader, History(ORIGIN))
+    assert queries.refusal_of_writes(reign.now) is None
     reign.write()
     for peer in PEERS[:3]:
         reign.fill(peer)
-    refusal = primary.refusal_of_writes(reign.now)
+    refusal = queries.refusal_of_writes(reign.now)
     assert isinstance(refusal, StorageFull)
     assert "follower:0, follower:1, follower:2" in str(refusal)
     with pytest.raises(StorageFull):
-        primary.admit(None, reign.now)
+        queries.admit(None, reign.now)
     for peer in PEERS:
         reign.pass_time()
         reign.answer(peer)
         reign.answer(peer)
-    primary.admit(None, reign.now)
+    queries.admit(None, reign.now)
 
 
 def test_a_response_waits_as_long_as_its_followers_get_further_and_no_longer() -> None:
     """An entry of several pieces, of which a quorum stores one every four seconds, and then none."""
-    reign, primary = Reign(), core.PrimaryCore("db", "shop", MEMBERS, "dir", jitter=0.0)
-    primary.leader, primary.phase = reign.leader, core.Phase.OPEN
+    reign = Reign()
+    queries = Queries("shop", reign.leader, History(ORIGIN))
     pages = [(page, page) for page in range(1, 5 * (limits.PIECE_BYTES // 4096))]
     pieces = list(reign.writer.write(4096, len(pages), pages, lambda _: bytes(4096)))
-    waiting = core.Waiting("token", pieces[-1].piece.place, True, reign.now + 60, reign.now)
-    assert not primary.finished(waiting, reign.now)
+    waiting = Waiting("token", pieces[-1].piece.place, True, reign.now + 60, reign.now)
+    assert not queries.finished(waiting, reign.now)
     for made in pieces[:-1]:
         reign.propose(made)
         for _ in range(4):
             reign.pass_time(1.0)
-            assert not _responses(primary.tick(reign.now))
+            assert not queries.expire(reign.now)
         for peer in PEERS[:3]:
             reign.answer(peer)
     for _ in range(4):
         reign.pass_time(1.0)
-        assert not _responses(primary.tick(reign.now))
+        assert not queries.expire(reign.now)
     reign.pass_time(1.0)
-    (response,) = _responses(primary.tick(reign.now))
+    (response,) = queries.expire(reign.now)
     assert isinstance(response.error, OutcomeUnknown)
 
 
 def test_a_response_waits_no_longer_than_its_caller() -> None:
-    reign, primary = Reign(), core.PrimaryCore("db", "shop", MEMBERS, "dir", jitter=0.0)
-    primary.leader, primary.phase = reign.leader, core.Phase.OPEN
+    reign = Reign()
+    queries = Queries("shop", reign.leader, History(ORIGIN))
     reign.write()
     mark = reign.leader.window.place(reign.leader.window.end)
-    assert not primary.finished(core.Waiting("token", mark, True, reign.now + 1, reign.now), reign.now)
+    assert not queries.finished(Waiting("token", mark, True, reign.now + 1, reign.now), reign.now)
     reign.pass_time(1.0)
-    assert _responses(primary.tick(reign.now))
-
-
-def _responses(effects: Sequence[core.Effect]) -> list[core.Respond]:
-    return [one for one in effects if isinstance(one, core.Respond)]
+    assert queries.expire(reign.now)

@@ -11,6 +11,7 @@ from raylite.actors.core import leader as lead
 from raylite.actors.core import primary as core
 from raylite.actors.core.catching_up import Fetch, Forward
 from raylite.actors.core.membership import Propose
+from raylite.actors.core.queries import Respond, Waiting
 from raylite.actors.core.shipping import Ship
 from raylite.actors.core.simulation.checkers import Checker
 from raylite.actors.core.simulation.copies import DatabaseFile
@@ -106,15 +107,15 @@ class Primary(Process):
             self._make(self._writer.write(operation.write, operation.pages, operation.per_piece), operation)
         seen = self.pages.get(FIRST_PAGE, 0)
         answer = Answer(seen, self.pages.get(operation.pages[0], 0), self._writer.tail, True)
-        waiting = core.Waiting((token, answer), self._writer.tail, wrote, deadline)
+        waiting = Waiting((token, answer), self._writer.tail, wrote, deadline)
         self._finished.append(partial(self.finish, waiting, operation))
         self._hand_on()
 
-    def finish(self, waiting: core.Waiting, operation: Operation) -> None:
+    def finish(self, waiting: Waiting, operation: Operation) -> None:
         """A query has run; its response leaves when the core says so."""
         self.carry_out(self.core.finished(waiting, self.now()))
 
-    def _respond(self, effect: core.Respond) -> None:
+    def _respond(self, effect: Respond) -> None:
         token, answer = cast("tuple[int, Answer]", effect.token)
         found = self.pending.pop(token, None)
         if found is None:
@@ -196,7 +197,7 @@ class Primary(Process):
             match effect:
                 case Ship():
                     self.outgoing.ship(effect)
-                case core.Respond():
+                case Respond():
                     self._respond(effect)
                 case lead.Confirmed():
                     self._confirmed(effect.place)
