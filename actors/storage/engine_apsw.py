@@ -59,6 +59,12 @@ class Connection(Protocol):
         """All pages of a database, in one snapshot."""
         ...
 
+    def backup(
+        self, databasename: str, sourceconnection: apsw.Connection, sourcedatabasename: str
+    ) -> apsw.Backup:
+        """Copies the pages of another database over this one, in steps; one transaction."""
+        ...
+
     def interrupt(self) -> None:
         """Makes the statement under way fail at its next step. Thread-safe."""
         ...
