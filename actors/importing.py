@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 
-from raylite.actors.storage.engine_load import Load
+from raylite.actors.storage.engine_adopt import Load
 from raylite.actors.storage.spool import Spool, SpoolFile
 from raylite.actors.transfers import Stop, Transfers
 from raylite.policies import limits

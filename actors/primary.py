@@ -25,7 +25,7 @@ from raylite.actors.relay import Relay
 from raylite.actors.replay import bring_up
 from raylite.actors.service import Service, Surroundings, boottime, wall_us
 from raylite.actors.storage.engine import Execution
-from raylite.actors.storage.engine_load import Load
+from raylite.actors.storage.engine_adopt import Load
 from raylite.actors.storage.entries import EntryWriter, Made
 from raylite.actors.storage.generation import Directory
 from raylite.actors.storage.primary_file import PrimaryFile, Ran

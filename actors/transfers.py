@@ -28,6 +28,11 @@ class Stop:
         """Seconds until the deadline."""
         return self._until - self._loop.time()
 
+    @property
+    def due(self) -> bool:
+        """Whether `check` raises."""
+        return self._asked or self.left < 0
+
     def check(self) -> None:
         """Raises `Interrupted` if the work is to end. Any thread may call it."""
         if self._asked:

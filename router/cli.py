@@ -251,7 +251,7 @@ def export(
 @data_option
 @json_option
 def import_(name: str, path: Path, create_it: bool, data_dir: Path | None, as_json: bool) -> None:
-    """Apply a file of SQL in one transaction: all of it or nothing."""
+    """Apply a file of SQL, or a SQLite file, in one transaction: all of it or nothing."""
     with CliSession.joined(data_dir) as session:
         found = session.import_file(name, path, create=create_it)
         output.show(msgspec.structs.asdict(found), as_json=as_json)

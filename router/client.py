@@ -247,10 +247,11 @@ class AsyncDatabase:
     async def import_file(
         self, path: str | PathLike[str], *, progress: Watch | None = None, timeout: float | None = None
     ) -> ImportedFile:
-        """Applies a file of SQL in one transaction: all of it or, on any error, nothing.
+        """Applies a file in one transaction: all of it or, on any error, nothing.
 
-        Foreign keys are checked at its end. BEGIN and COMMIT in it do nothing; ROLLBACK and savepoints are refused. An
-        error of a statement tells its line. Other queries of the primary wait meanwhile. Raises `OutcomeUnknown` if
+        A SQLite database, which its first bytes tell, is taken as it is, into a database without tables; it must be
+        UTF-8. Of SQL: foreign keys are checked at its end, BEGIN and COMMIT do nothing, ROLLBACK and savepoints are
+        refused, and an error tells its line. Other queries of the primary wait meanwhile. Raises `OutcomeUnknown` if
         nobody can say whether it was applied; timeout: seconds, an hour unless given.
         """
         stop = Stop(seconds_of(timeout, limits.LONGEST_QUERY_SECONDS))

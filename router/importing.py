@@ -9,15 +9,24 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import tempfile
 from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Final
 
+import apsw
+
+from raylite.actors.storage.engine_apsw import viewed
+from raylite.actors.storage.engine_errors import translate
+from raylite.actors.storage.image import PAGE_SIZE
+from raylite.actors.storage.snapshot import Snapshot
 from raylite.actors.storage.spool import digest_of, translated
 from raylite.actors.transfers import Stop
 from raylite.policies import limits
 from raylite.policies.errors import (
+    Corrupt,
+    Interrupted,
     LimitExceeded,
     NoReply,
     NotPrimary,
@@ -40,6 +49,8 @@ from raylite.router.exporting import RETRY
 from raylite.router.moving import ImportedFile, Step, Watch, Way, closing, in_parallel, on_thread
 from raylite.router.router import Router
 
+_PROGRESS_STEPS: Final = 100_000
+_PAGE_SIZE_AT: Final = 16
 _SQLITE: Final = b"SQLite format 3\0"
 _AGAIN: Final = (Unreachable, NotPrimary)
 
@@ -53,12 +64,29 @@ class Importer:
     async def run(self, path: Path) -> ImportedFile:
         """What was applied; raises the error of the first statement that fails, `OutcomeUnknown` if nobody can say."""
         kind, size = await on_thread(partial(_examine, path), self._stop)
+        if kind is Kind.SQL:
+            found = await self._move(path, kind, size)
+        else:
+            found = await self._move_database(path)
+        return ImportedFile(str(path), size, found.statements, found.bookmark, found.served_by)
+
+    async def _move_database(self, path: Path) -> Imported:
+        """Moves what is in a SQLite file, its WAL included, as a file of the pages that the primary takes."""
+        with tempfile.TemporaryDirectory(prefix="raylite-") as folder:
+            ready = Path(folder) / "database"
+            try:
+                await on_thread(partial(_take, path, ready, self._stop), self._stop)
+            except Corrupt as error:
+                raise ParameterError(f"{path} is damaged: {error.reason}") from error
+            kind, size = await on_thread(partial(_examine, ready), self._stop)
+            return await self._move(ready, kind, size)
+
+    async def _move(self, path: Path, kind: Kind, size: int) -> Imported:
         digest = await on_thread(partial(self._digest, path), self._stop)
         way, opened = await self._open(kind, size)
         async with closing(way, opened.transfer):
             await self._send(way, opened, path)
-            found = await self._apply(way, RunImport(opened.transfer, digest, self._stop.left), size)
-        return ImportedFile(str(path), size, found.statements, found.bookmark, found.served_by)
+            return await self._apply(way, RunImport(opened.transfer, digest, self._stop.left), size)
 
     async def _open(self, kind: Kind, size: int) -> tuple[Way, Opened]:
         """Finds the primary; one that is being replaced is waited for."""
@@ -130,11 +158,36 @@ def _examine(path: Path) -> tuple[Kind, int]:
             size = os.fstat(file.fileno()).st_size
     except OSError as error:
         raise ParameterError(f"{path} cannot be read: {error.strerror}") from error
-    if kind is Kind.SQLITE:
-        raise ParameterError(f"{path} is a SQLite database; import its SQL")
     if size > limits.TRANSFER_BYTES:
         raise LimitExceeded(str(path), size, limits.TRANSFER_BYTES, "bytes")
     return kind, size
+
+
+def _take(path: Path, target: Path, stop: Stop) -> None:
+    """Writes one state of a SQLite database, that others may use meanwhile, into a file that the primary takes."""
+    with translated(path), path.open("rb") as file:
+        page_size = int.from_bytes(file.read(_PAGE_SIZE_AT + 2)[_PAGE_SIZE_AT:])
+    if page_size == PAGE_SIZE:
+        Snapshot(path).copy(target, lambda _: stop.check())
+    else:
+        _change_pages(path, target, stop)
+
+
+def _change_pages(path: Path, target: Path, stop: Stop) -> None:
+    source = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+    try:
+        source.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        source.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
+        source.set_progress_handler(lambda: stop.due, _PROGRESS_STEPS)
+        view = viewed(source)
+        view.execute(f"PRAGMA page_size={PAGE_SIZE}")
+        view.execute("VACUUM INTO ?", (str(target),))
+    except apsw.InterruptError as error:
+        raise Interrupted("the import") from error
+    except apsw.Error as error:
+        raise translate(error, str(path)) from error
+    finally:
+        source.close(True)
 
 
 def _read(path: Path, offset: int) -> bytes:

@@ -22,7 +22,7 @@ import apsw
 import msgspec
 
 from raylite.actors.storage.authorizer import Authorizer, keeps_compiled
-from raylite.actors.storage.engine_apsw import Cursor, connect
+from raylite.actors.storage.engine_apsw import Cursor, connect, overwrite
 from raylite.actors.storage.engine_errors import CAUGHT, translate
 from raylite.actors.storage.engine_input import check, is_small
 from raylite.actors.storage.engine_own import OwnStatements
@@ -43,7 +43,6 @@ _ATTEMPTS: Final = 3
 _PRIMARY_JUDGES: Final = (StatementError, NotAllowed, Unreachable)
 """A reader's failures that may come from its state or its being read-only, not from the query alone."""
 _PAST: Final = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
-_BACKUP_PAGES: Final = 1024
 
 
 class Execution(msgspec.Struct, frozen=True):
@@ -116,12 +115,8 @@ class Engine:
         Raises `StorageFull`, and whatever else SQLite says; nothing is changed then.
         """
         try:
-            with (
-                contextlib.closing(apsw.Connection(_immutable(path), _PAST)) as source,
-                self._connection.backup("main", source, "main") as backup,
-            ):
-                while not backup.done:
-                    backup.step(_BACKUP_PAGES)
+            with contextlib.closing(apsw.Connection(_immutable(path), _PAST)) as source:
+                overwrite(self._connection, source, lambda pages: None)
         except apsw.Error as error:
             raise translate(error, self._path) from error
         self._own.number("SELECT count(*) FROM sqlite_schema")  # SQLite tells of the commit after a statement

@@ -18,6 +18,7 @@ ExecTrace = Callable[[apsw.Cursor, str, object], bool]
 """Called with the cursor, a statement's text and its bindings, compiled and not yet run; False stops it."""
 
 _STATEMENTS_KEPT: Final = 256
+_OVERWRITE_PAGES: Final = 256
 
 
 class Cursor(Protocol):
@@ -57,6 +58,12 @@ class Connection(Protocol):
 
     def serialize(self, name: str) -> bytes:
         """All pages of a database, in one snapshot."""
+        ...
+
+    def backup(
+        self, databasename: str, sourceconnection: apsw.Connection, sourcedatabasename: str
+    ) -> apsw.Backup:
+        """Copies the pages of another database over this one, in steps; one transaction."""
         ...
 
     def interrupt(self) -> None:
@@ -111,12 +118,6 @@ class Connection(Protocol):
         """Runs a checkpoint: frames in the WAL, frames copied; (-1, -1) if SQLite knows no WAL yet."""
         ...
 
-    def backup(
-        self, databasename: str, sourceconnection: apsw.Connection, sourcedatabasename: str
-    ) -> apsw.Backup:
-        """A copy of another connection's database over this one's, in one transaction."""
-        ...
-
     def close(self, force: bool = False) -> None:
         """Closes the connection."""
         ...
@@ -139,6 +140,17 @@ def connect(path: str, flags: int) -> Connection:
 def viewed(connection: apsw.Connection) -> Connection:
     """The connection as this port, where both are needed."""
     return connection
+
+
+def overwrite(target: Connection, source: apsw.Connection, watch: Callable[[int], None]) -> None:
+    """Makes one database what another is, in one commit, which SQLite's WAL hook is told of with the next statement.
+
+    watch: told how many pages are copied, may raise to end it. After an error `target` is as it was.
+    """
+    with target.backup("main", source, "main") as backup:
+        while not backup.done:
+            backup.step(_OVERWRITE_PAGES)
+            watch(backup.page_count - backup.remaining)
 
 
 def code_of(error: apsw.Error) -> int:

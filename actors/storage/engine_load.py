@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from raylite.actors.storage.engine import Engine, Execution
-from raylite.actors.storage.engine_errors import CAUGHT
+from raylite.actors.storage.engine_adopt import Load, adopt
+from raylite.actors.storage.engine_errors import CAUGHT, translate
 from raylite.actors.storage.spool import translated
 from raylite.actors.storage.sql_file import Text, texts
 from raylite.policies.errors import Error, NotAllowed, StatementError, Unreachable
@@ -23,28 +24,22 @@ _BEGINS_UNCHECKED: Final = re.compile(
 """As files of `sqlite3`'s `.dump` begin: their rows may come before the tables that they refer to."""
 
 
-class Load:
-    """One file to apply. check: asked now and then, may raise to end it. done, statements: how far it is.
-
-    The database's thread writes these two; any thread may read them.
-    """
-
-    def __init__(self, path: Path, kind: Kind, check: Callable[[], None]) -> None:
-        self.path, self.kind, self.check = path, kind, check
-        self.done = self.statements = 0
-
-
 class LoadingEngine(Engine):
     """A writer that also applies whole files."""
 
     def load(self, load: Load, seconds: float, refusal: Error | None = None) -> Execution:
         """Applies the file within `seconds`; nothing of it stays after an error. Its results are none.
 
+        A SQLite file replaces a database that has nothing in it, page by page; it is examined first. It must have our
+        page size. Of SQL:
+
         Foreign keys are checked at the end, or not at all if the file begins by switching them off. A BEGIN and a
         COMMIT do nothing; a ROLLBACK or savepoint is refused. An error of a statement says its line.
         """
         if self._broken:
             return Execution([], False, self._given_up())
+        if load.kind is Kind.SQLITE:
+            return self._adopt(load, refusal)
         self._trace.start_loading(seconds, refusal)
         self._authorizer.wrapped = True
         problem: Error | None = None
@@ -69,6 +64,20 @@ class LoadingEngine(Engine):
         self._trace.end()
         self._own.restore_settings()
         return Execution([], True, problem)
+
+    def _adopt(self, load: Load, refusal: Error | None) -> Execution:
+        try:
+            if refusal is not None:
+                raise refusal
+            if self._own.number("SELECT count(*) FROM sqlite_schema"):
+                raise NotAllowed("a SQLite file into a database that has tables", "Import it into a new one.")
+            adopt(load, self._connection)
+        except CAUGHT as caught:
+            self._clean_up()
+            return Execution([], True, translate(caught, self._path))
+        self._own.repeatable("SELECT 1")  # SQLite calls the WAL hook only when a statement ends well
+        self._settle()
+        return Execution([], True)
 
     def _load(self, text: Text) -> None:
         self._run_script(text.sql)

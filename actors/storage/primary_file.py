@@ -9,7 +9,8 @@ import msgspec
 
 from raylite.actors.storage.copy_check import checked
 from raylite.actors.storage.engine import Execution
-from raylite.actors.storage.engine_load import Load, LoadingEngine
+from raylite.actors.storage.engine_adopt import Load
+from raylite.actors.storage.engine_load import LoadingEngine
 from raylite.actors.storage.entries import EntryWriter, Made
 from raylite.actors.storage.generation import Generation
 from raylite.actors.storage.snapshot import Snapshot

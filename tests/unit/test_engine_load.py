@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import apsw
 import pytest
 from tests.unit.test_engine import Database, batch
 
-from raylite.actors.storage.engine_load import Load, LoadingEngine
+from raylite.actors.storage.engine_adopt import Load
+from raylite.actors.storage.engine_apsw import viewed
+from raylite.actors.storage.engine_load import LoadingEngine
 from raylite.actors.storage.image import EMPTY
 from raylite.policies import limits
 from raylite.policies.errors import (
@@ -151,6 +154,31 @@ def test_it_ends_in_time_and_when_it_is_told_to(loading: Loading) -> None:
 def test_without_a_quorum_nothing_is_begun(loading: Loading) -> None:
     assert isinstance(loading.load("CREATE TABLE t (a)", refusal=NoQuorum("test", 1, 3)), NoQuorum)
     assert loading.commits == []
+
+
+def test_a_sqlite_file_is_adopted_whole_or_not_at_all(loading: Loading, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    made = viewed(apsw.Connection(str(source)))
+    made.execute("CREATE TABLE big (b); INSERT INTO big VALUES (zeroblob(8000000))")
+    made.close()
+    calls: list[int] = []
+
+    def stop_in_the_middle() -> None:
+        calls.append(1)
+        if len(calls) > 4:
+            raise Interrupted("the test")
+
+    assert isinstance(loading.apply(Load(source, Kind.SQLITE, stop_in_the_middle)), Interrupted)
+    refusal = NoQuorum("test", 1, 3)
+    assert loading.apply(Load(source, Kind.SQLITE, lambda: None), refusal=refusal) is refusal
+    assert loading.commits == []
+    assert loading.rows("SELECT count(*) FROM sqlite_schema") == [(0,)]
+    load = Load(source, Kind.SQLITE, lambda: None)
+    assert loading.apply(load) is None
+    assert (len(loading.commits), load.done) == (1, source.stat().st_size)
+    assert loading.rows("SELECT length(b) FROM big") == [(8_000_000,)]
+    assert isinstance(loading.apply(load), NotAllowed)
+    assert loading.engine.integrity_check() == []
 
 
 def test_a_statement_over_the_limit_is_refused(loading: Loading) -> None:
