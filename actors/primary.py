@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Generator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Awaitable, Generator, Sequence
+from contextlib import contextmanager
 from functools import partial
 
 import msgspec
@@ -17,15 +17,13 @@ from raylite.actors.core import primary as core
 from raylite.actors.core.leader import Leader
 from raylite.actors.core.queries import Waiting
 from raylite.actors.core.takeover import Adopted
-from raylite.actors.exporting import Exports, Taken
 from raylite.actors.hand_over import HandOver
-from raylite.actors.importing import Imports
+from raylite.actors.primary_transfers import Job, PrimaryTransfers
 from raylite.actors.reign_status import reign_status
 from raylite.actors.relay import Relay
 from raylite.actors.replay import bring_up
 from raylite.actors.service import Service, Surroundings, boottime, wall_us
 from raylite.actors.storage.engine import Execution
-from raylite.actors.storage.engine_adopt import Load
 from raylite.actors.storage.entries import EntryWriter, Made
 from raylite.actors.storage.generation import Directory
 from raylite.actors.storage.primary_file import PrimaryFile, Ran
@@ -41,10 +39,7 @@ from raylite.policies.query import Answer, Failure, Query
 from raylite.policies.quorum import Members
 from raylite.policies.status import ActorStatus, CopyCheck, Restored, TimeSpan
 from raylite.policies.system import Settings, primary_name
-from raylite.policies.transfer import CloseTransfer, OpenExport, ReadExport, TransferReply, TransferRequest
-
-Job = Callable[[PrimaryFile, float, Error | None], Ran]
-"""Work on the database's thread: on that file, within these seconds, writing only without a refusal."""
+from raylite.policies.transfer import TransferRequest
 
 
 class PrimaryConfig(msgspec.Struct, frozen=True):
@@ -70,8 +65,7 @@ class Primary(Service):
         self._file: PrimaryFile | None = None
         self.archiving: Archiving | None = None
         self._room: WalRoom | None = None
-        self._exports: Exports | None = None
-        self._imports: Imports | None = None
+        self._transfers: PrimaryTransfers | None = None
         self._full: StorageFull | None = None
         self._hand_over = HandOver(self._commit)
         self.hold(self._start())
@@ -93,8 +87,8 @@ class Primary(Service):
             ):
                 self.relay.follow(connection, payload)
                 return None
-            case _ if isinstance(payload, TransferRequest):
-                return self._transfer(payload)
+            case _ if isinstance(payload, TransferRequest) and self._transfers is not None:
+                return self._transfers.answer(payload)
             case _:
                 raise NotPrimary(self.config.database, self.relay.core.epoch if self.relay else 0)
 
@@ -180,40 +174,6 @@ class Primary(Service):
             raise NotPrimary(self.config.database, 0)
         return self.archiving
 
-    def _transfer(self, request: TransferRequest) -> Awaitable[TransferReply | None]:
-        """One step of an import or export."""
-        if self._imports is not None and self._imports.holds(request):
-            return self._imports.answer(request)
-        if self._exports is not None and isinstance(request, OpenExport | ReadExport | CloseTransfer):
-            return self._exports.answer(request)
-        raise NotPrimary(self.config.database, 0)
-
-    async def _load(self, database: str, load: Load, seconds: float) -> str:
-        """Applies a whole file; its bookmark once it is confirmed, or its error once that may be told."""
-
-        def job(file: PrimaryFile, left: float, refusal: Error | None) -> Ran:
-            return file.load(load, left, refusal)
-
-        ran, mark = await self._run(database, "", seconds, job)
-        if ran.execution.error is not None:
-            raise ran.execution.error
-        return str(mark)
-
-    async def _snapshot(self, request: OpenExport) -> Taken:
-        """The state of this copy, once it is confirmed."""
-        with ExitStack() as stack:
-            taken: list[Taken] = []
-
-            def job(file: PrimaryFile, _seconds: float, _refusal: Error | None) -> Ran:
-                snapshot, ran = file.snapshot()
-                stack.callback(snapshot.close)
-                taken.append(Taken(snapshot, ran.mark))
-                return ran
-
-            await self._run(request.database, request.bookmark, limits.QUERY_SECONDS, job)
-            stack.pop_all()
-        return taken[0]
-
     async def _gate(self, relay: Relay, ran: Ran, deadline: float) -> Bookmark:
         """Waits until all that this query may have seen is confirmed; returns its bookmark."""
         token: asyncio.Future[Bookmark] = asyncio.get_running_loop().create_future()
@@ -237,8 +197,7 @@ class Primary(Service):
         )
         members = await self._first_members()
         spool = await asyncio.to_thread(Spool, self._directory.spool)
-        self._exports = Exports(self.name, spool, self._snapshot)
-        self._imports = Imports(self.name, self.region, spool, self._load)
+        self._transfers = PrimaryTransfers(self.name, self.region, spool, self._run)
         reign = core.PrimaryCore(
             config.database_id, config.database, members, self._directory.id, jitter=random.random()
         )
@@ -311,10 +270,8 @@ class Primary(Service):
             self.relay.stop()
             await self.relay.release()
         await super().stop()
-        if self._exports is not None:
-            await self._exports.stop()
-        if self._imports is not None:
-            await self._imports.stop()
+        if self._transfers is not None:
+            await self._transfers.stop()
         if self._file is not None:
             await self._thread.run(self._file.close)
         await self._thread.stop(limits.QUERY_SECONDS)
