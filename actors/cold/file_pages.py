@@ -1,15 +1,13 @@
-"""Database files as sources of pages: for snapshots, and for what a restore in place has to change."""
+"""Database files as sources of pages for snapshots."""
 
 from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Self
 
 from raylite.actors.cold.manifest import State
-from raylite.actors.cold.snapshot import CHUNK_PAGES, PageSource
 from raylite.actors.storage.image import PAGE_SIZE
 from raylite.policies.errors import Corrupt
 
@@ -51,33 +49,3 @@ class FilePages:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def differing(current: PageSource, past: PageSource) -> Iterator[tuple[int, bytes]]:
-    """The pages that make the current database what it was in the past, with their numbers, ascending.
-
-    Of both a chunk is in memory. Page 1 is always among them, and its counters go on from the current ones: SQLite
-    keeps what it knows of a schema while that number stays, and two schemas of two pasts can have the same number.
-    The database then has the past's size.
-    """
-    pages = past.state.database_pages
-    for first in range(1, pages + 1, CHUNK_PAGES):
-        count = min(CHUNK_PAGES, pages + 1 - first)
-        new = past.read(first, count)
-        old = current.read(first, max(0, min(count, current.state.database_pages + 1 - first)))
-        for index in range(count):
-            page = new[index * PAGE_SIZE : (index + 1) * PAGE_SIZE]
-            before = old[index * PAGE_SIZE : (index + 1) * PAGE_SIZE]
-            if first + index == 1:
-                yield 1, _going_on(before, page)
-            elif page != before:
-                yield first + index, page
-
-
-def _going_on(current: bytes, past: bytes) -> bytes:
-    page = bytearray(past)
-    for offset in (_COUNTER, _COOKIE):
-        (number,) = _NUMBER.unpack_from(current, offset)
-        _NUMBER.pack_into(page, offset, (number + 1) % (1 << 32))
-    page[_VALID_FOR : _VALID_FOR + 4] = page[_COUNTER : _COUNTER + 4]
-    return bytes(page)

@@ -1,14 +1,16 @@
 """raylite: SQLite databases on a Ray cluster, with quorum durability, read replicas and consistent sessions."""
 
 from raylite.policies.errors import Error, OutcomeUnknown
+from raylite.policies.status import Restored, TimeSpan
 from raylite.router.api import connect, connect_async, init, set_routing_policy, shutdown
-from raylite.router.client import AsyncDatabase, AsyncSession, AsyncStatement, DatabaseInfo
+from raylite.router.client import AsyncDatabase, AsyncPast, AsyncSession, AsyncStatement, DatabaseInfo
 from raylite.router.moving import Exported, ImportedFile, Step
 from raylite.router.result import Meta, Result, Timings
-from raylite.router.sync import Database, Session, Statement
+from raylite.router.sync import Database, Past, Session, Statement
 
 __all__ = [
     "AsyncDatabase",
+    "AsyncPast",
     "AsyncSession",
     "AsyncStatement",
     "Database",
@@ -18,10 +20,13 @@ __all__ = [
     "ImportedFile",
     "Meta",
     "OutcomeUnknown",
+    "Past",
+    "Restored",
     "Result",
     "Session",
     "Statement",
     "Step",
+    "TimeSpan",
     "Timings",
     "connect",
     "connect_async",

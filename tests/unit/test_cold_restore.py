@@ -11,7 +11,6 @@ import apsw
 import pytest
 from tests.unit.cold_world import (
     DATABASE,
-    START_US,
     ImagePages,
     Log,
     MemoryStore,
@@ -27,7 +26,7 @@ from tests.unit.s3_server import Server
 from raylite.actors.cold.ahead import ahead
 from raylite.actors.cold.archive import Archive, Plan
 from raylite.actors.cold.chain import Chain
-from raylite.actors.cold.file_pages import FilePages, differing
+from raylite.actors.cold.file_pages import FilePages
 from raylite.actors.cold.folder import open_store
 from raylite.actors.cold.fork import fork
 from raylite.actors.cold.manifest import State
@@ -35,12 +34,10 @@ from raylite.actors.cold.past import Past
 from raylite.actors.cold.restore import restore, write
 from raylite.actors.cold.retention import Retention
 from raylite.actors.cold.timeline import find
-from raylite.actors.core.piece import Header, Kind, Pages, describe, encode
+from raylite.actors.core.piece import Header, Kind, Pages, encode
 from raylite.actors.storage.engine_apsw import connect
 from raylite.actors.storage.files import RealFiles
-from raylite.actors.storage.generation import Directory, Generation
 from raylite.actors.storage.image import PAGE_SIZE
-from raylite.actors.storage.replica_file import ReplicaFile
 from raylite.policies.bookmark import Bookmark
 from raylite.policies.errors import BookmarkError, Corrupt, StorageFull, Unreachable
 from raylite.policies.limits import COLD_LEFTOVER_SECONDS
@@ -164,99 +161,6 @@ def seven(one: int) -> int:
     if one == 7:
         raise ValueError("seven")
     return one
-
-
-# In place
-
-
-@pytest.mark.parametrize(("past", "now"), [(5, 14), (14, 5), (8, 8), (2, 7), (9, 12)])
-def test_the_pages_that_differ_make_the_present_what_the_past_was(
-    log: Log, tmp_path: Path, past: int, now: int
-) -> None:
-    current, before = image_source(log, now), image_source(log, past)
-    pages = dict(differing(current, before))
-    assert sorted(pages) == list(pages)
-    image = bytearray(current.image.ljust(len(before.image), b"\0")[: len(before.image)])
-    for number, content in pages.items():
-        image[(number - 1) * PAGE_SIZE : number * PAGE_SIZE] = content
-    assert image[PAGE_SIZE:] == before.image[PAGE_SIZE:]
-    same = [
-        number
-        for number in range(2, len(before.image) // PAGE_SIZE + 1)
-        if page_of(current.image, number) == page_of(before.image, number)
-    ]
-    assert not set(same) & set(pages)
-    (tmp_path / "r").write_bytes(image)
-    assert integrity(tmp_path / "r") == "ok"
-
-
-def page_of(image: bytes, number: int) -> bytes:
-    return image[(number - 1) * PAGE_SIZE : number * PAGE_SIZE]
-
-
-def test_a_restore_in_place_is_an_entry_that_open_connections_follow(tmp_path: Path) -> None:
-    """Also where two pasts gave the same number to different schemas, which SQLite tells schemas apart by."""
-    first = Log(tmp_path / "first")
-    for sql in ("CREATE TABLE base (x)", "CREATE TABLE one (a, b)"):
-        first.run(sql)
-    first.close()
-    copy = Copy(tmp_path / "replica")
-    copy.apply(first.start, first.pieces())
-    assert copy.tables() == {"base": 0, "one": 0}
-
-    place, image = copy.restore(first.end, first.image, first.entries[0].image)
-    second = Log(tmp_path / "second", start=place, image=image)
-    second.run("CREATE TABLE two (c)")
-    second.close()
-    copy.apply(place, second.pieces())
-    assert copy.tables() == {"base": 0, "two": 0}
-
-    copy.restore(second.end, second.image, first.entries[1].image)
-    assert copy.tables() == {"base": 0, "one": 0}
-    with pytest.raises(apsw.SQLError, match="no such table"):
-        copy.reader.execute("SELECT * FROM two")
-    copy.close()
-
-
-class Copy:
-    """A replica, with a connection that stays open."""
-
-    def __init__(self, path: Path) -> None:
-        self._directory = Directory.claim(path, 0)
-        self._file = ReplicaFile(Generation.begin(self._directory, DATABASE))
-        self.reader = connect(str(self._file.database), apsw.SQLITE_OPEN_READONLY)
-
-    def apply(self, previous: Bookmark, pieces: list[bytes]) -> None:
-        for encoded in pieces:
-            piece = describe(previous, encoded)
-            self._file.append([piece], [encoded])
-            previous = piece.place
-        self._file.publish(previous)
-
-    def restore(self, now: Bookmark, image: bytes, past: bytes) -> tuple[Bookmark, bytes]:
-        """Makes the database what it was, by an entry behind `now`; its place, and the image after it."""
-        current, before = (
-            ImagePages(State(DATABASE, now, 0, len(one) // PAGE_SIZE), one) for one in (image, past)
-        )
-        pages = dict(differing(current, before))
-        header = Header(
-            Kind.RESTORE, True, 1, now.sequence + 1, 0, START_US * 2, PAGE_SIZE, len(past) // PAGE_SIZE
-        )
-        encoded = encode(header, Pages(list(pages), list(pages.values())))
-        self.apply(now, [encoded])
-        after = bytearray(past)
-        after[:PAGE_SIZE] = pages[1]
-        return describe(now, encoded).place, bytes(after)
-
-    def tables(self) -> dict[str, int]:
-        """The tables that the open connection sees, and how many rows it reads from each."""
-        names = [str(row[0]) for row in self.reader.execute("SELECT name FROM sqlite_schema ORDER BY 1")]
-        return {name: len(list(self.reader.execute(f"SELECT * FROM {name}"))) for name in names}
-
-    def close(self) -> None:
-        self.reader.close()
-        self._file.close()
-        self._directory.release()
 
 
 def test_a_file_that_is_not_of_its_state_s_size_is_refused(log: Log, tmp_path: Path) -> None:

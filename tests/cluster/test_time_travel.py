@@ -1,0 +1,58 @@
+"""Reading and restoring what a database was, on a real Ray node, by driver and by command."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import raylite
+from raylite.policies.errors import BookmarkError, NotAllowed, ParameterError
+
+REGIONS = ("enam", "weur", "apac")
+
+
+def rows(session: raylite.Session | raylite.Past) -> list[int]:
+    return [int(str(row[0])) for row in session.prepare("SELECT n FROM t ORDER BY n").raw()]
+
+
+def command(directory: Path, *arguments: str) -> dict[str, str]:
+    """What a command prints as JSON."""
+    line = [sys.executable, "-m", "raylite.router.cli", *arguments, "--json", "--data", str(directory)]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert isinstance(found, dict)
+    return found
+
+
+def test_the_past_is_read_and_restored_and_sessions_go_on(system: Path, database: raylite.Database) -> None:
+    session = database.with_session()
+    bookmarks: list[str] = []
+    for n in range(10):
+        session.prepare("INSERT INTO t VALUES (1, ?)").bind(n).run()
+        bookmarks.append(session.bookmark)
+    assert [rows(database.at(one)) for one in bookmarks[::3]] == [list(range(n + 1)) for n in range(0, 10, 3)]
+    with pytest.raises(NotAllowed, match="past"):
+        database.at(bookmarks[0]).prepare("DELETE FROM t").run()
+    with pytest.raises(BookmarkError):
+        database.at(bookmarks[0][:-4] + "0000").prepare("SELECT 1").run()
+    with pytest.raises(ParameterError, match="oldest"):
+        database.at("2001-01-01")
+
+    restored = database.restore(bookmarks[4])
+    assert restored.bookmark > restored.undo >= bookmarks[9]
+    for region in REGIONS:
+        there = raylite.connect(database.name, region=region).with_session(restored.bookmark)
+        assert rows(there) == [0, 1, 2, 3, 4]
+    session.prepare("INSERT INTO t VALUES (1, 100)").run()
+    assert rows(session) == [0, 1, 2, 3, 4, 100]
+
+    info = command(system, "time-travel", "info", database.name)
+    assert info["bookmark"] == session.bookmark
+    undone = command(system, "time-travel", "restore", database.name, "--bookmark", restored.undo)
+    assert undone["undo"] == session.bookmark
+    assert rows(database.with_session(undone["bookmark"])) == list(range(10))
