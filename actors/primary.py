@@ -23,9 +23,9 @@ from raylite.actors.reign_status import reign_status
 from raylite.actors.relay import Relay
 from raylite.actors.replay import bring_up
 from raylite.actors.service import Service, Surroundings, boottime, wall_us
+from raylite.actors.storage.directory import Directory
 from raylite.actors.storage.engine import Execution
 from raylite.actors.storage.entries import EntryWriter, Made
-from raylite.actors.storage.generation import Directory
 from raylite.actors.storage.primary_file import PrimaryFile, Ran
 from raylite.actors.storage.replacement import Replacement
 from raylite.actors.storage.spool import Spool

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from raylite.actors.core import messages as m
-from raylite.actors.storage.generation import Directory, Generation
+from raylite.actors.storage.directory import Directory
+from raylite.actors.storage.generation import Generation
 from raylite.actors.storage.wal_replay import Replay
 from raylite.policies.bookmark import Bookmark
 from raylite.policies.errors import Corrupt

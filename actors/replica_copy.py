@@ -13,8 +13,8 @@ from pathlib import Path
 from raylite.actors.applying import Applier, Change
 from raylite.actors.service import boottime
 from raylite.actors.storage.copy_check import checked
+from raylite.actors.storage.directory import Directory
 from raylite.actors.storage.engine import Engine, Execution
-from raylite.actors.storage.generation import Directory
 from raylite.actors.storage.replica_file import ReplicaFile
 from raylite.actors.storage.snapshot import Snapshot
 from raylite.actors.storage.thread import DatabaseThread

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from raylite.actors.storage.generation import Directory
+from raylite.actors.storage.directory import Directory
 from raylite.policies.errors import Unreachable
 
 

@@ -22,7 +22,7 @@ import apsw
 import msgspec
 
 from raylite.actors.storage.authorizer import Authorizer, keeps_compiled
-from raylite.actors.storage.engine_apsw import Cursor, connect, overwrite
+from raylite.actors.storage.engine_apsw import Cursor, connect, immutable
 from raylite.actors.storage.engine_errors import CAUGHT, translate
 from raylite.actors.storage.engine_input import check, is_small
 from raylite.actors.storage.engine_own import OwnStatements
@@ -42,7 +42,6 @@ from raylite.policies.query import Mode, Query, Rows, Statement
 _ATTEMPTS: Final = 3
 _PRIMARY_JUDGES: Final = (StatementError, NotAllowed, Unreachable)
 """A reader's failures that may come from its state or its being read-only, not from the query alone."""
-_PAST: Final = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
 
 
 class Execution(msgspec.Struct, frozen=True):
@@ -107,20 +106,7 @@ class Engine:
 
         It forwards what is not read-only; what does not compile has no other judge.
         """
-        return cls(_immutable(path), _PAST, None, reader=True, past=True)
-
-    def replace(self, path: Path) -> None:
-        """Makes the database what the whole file at `path` holds, in one transaction; its commit was handed on then.
-
-        Raises `StorageFull`, and whatever else SQLite says; nothing is changed then.
-        """
-        try:
-            with contextlib.closing(apsw.Connection(_immutable(path), _PAST)) as source:
-                overwrite(self._connection, source, lambda pages: None)
-        except apsw.Error as error:
-            raise translate(error, self._path) from error
-        self._own.number("SELECT count(*) FROM sqlite_schema")  # SQLite tells of the commit after a statement
-        self._settle()
+        return cls(*immutable(path), None, reader=True, past=True)
 
     def execute(self, query: Query, seconds: float, refusal: Error | None = None) -> Execution:
         """Runs the query within `seconds` and says what it did; each commit was handed on when this returns.
@@ -312,10 +298,6 @@ class Engine:
             self._on_commit(frames)
             self._broken = False
         return True
-
-
-def _immutable(path: Path) -> str:
-    return f"{path.absolute().as_uri()}?immutable=1"
 
 
 def _never(_cursor: apsw.Cursor, _sql: str, _bindings: object) -> bool:

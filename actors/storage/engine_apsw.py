@@ -6,6 +6,7 @@ Every method is APSW's of the same name (https://rogerbinns.github.io/apsw/conne
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Final, Protocol
 
 import apsw
@@ -140,6 +141,11 @@ def connect(path: str, flags: int) -> Connection:
 def viewed(connection: apsw.Connection) -> Connection:
     """The connection as this port, where both are needed."""
     return connection
+
+
+def immutable(path: Path) -> tuple[str, int]:
+    """Name and flags to open a whole database file by that nobody writes: no WAL, no lock."""
+    return f"{path.absolute().as_uri()}?immutable=1", apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
 
 
 def overwrite(target: Connection, source: apsw.Connection, watch: Callable[[int], None]) -> None:

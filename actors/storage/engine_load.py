@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
+import apsw
+
 from raylite.actors.storage.engine import Engine, Execution
 from raylite.actors.storage.engine_adopt import Load, adopt
+from raylite.actors.storage.engine_apsw import immutable, overwrite
 from raylite.actors.storage.engine_errors import CAUGHT, translate
 from raylite.actors.storage.spool import translated
 from raylite.actors.storage.sql_file import Text, texts
@@ -75,9 +79,25 @@ class LoadingEngine(Engine):
         except CAUGHT as caught:
             self._clean_up()
             return Execution([], True, translate(caught, self._path))
+        self._commit_told()
+        return Execution([], True)
+
+    def replace(self, path: Path) -> None:
+        """Makes the database what the whole file at `path` holds, in one transaction; its commit was handed on then.
+
+        Raises `StorageFull`, and whatever else SQLite says; nothing is changed then.
+        """
+        try:
+            with closing(apsw.Connection(*immutable(path))) as source:
+                overwrite(self._connection, source, lambda pages: None)
+        except apsw.Error as error:
+            self._clean_up()
+            raise translate(error, self._path) from error
+        self._commit_told()
+
+    def _commit_told(self) -> None:
         self._own.repeatable("SELECT 1")  # SQLite calls the WAL hook only when a statement ends well
         self._settle()
-        return Execution([], True)
 
     def _load(self, text: Text) -> None:
         self._run_script(text.sql)

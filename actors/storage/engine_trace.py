@@ -20,52 +20,17 @@ from typing import Final
 
 import apsw
 
-from raylite.actors.storage.authorizer import Authorizer, is_vacuum, keeps_compiled
+from raylite.actors.storage.authorizer import Authorizer, is_vacuum
 from raylite.actors.storage.engine_apsw import Connection, Cursor, Row
+from raylite.actors.storage.engine_traced import Traced, row_bytes
 from raylite.policies import limits
 from raylite.policies.errors import Error, Interrupted, LimitExceeded, NotAllowed, StatementError
-from raylite.policies.query import Mode, Rows, StatementMeta
+from raylite.policies.query import Mode, Rows
 
 _PROGRESS_STEPS: Final = 100_000
 """Steps of SQLite's machine between two looks at the clock, about a millisecond: each takes the interpreter lock."""
 _STATEMENT_BYTES: Final = 256
 """What one statement's result without rows is charged."""
-
-
-class Traced:
-    """One statement: its rows so far, and what its end adds."""
-
-    __slots__ = (
-        "changed", "changes", "columns", "duration", "last_row_id", "readonly", "rows", "scanned", "schema", "sql",
-        "started",
-    )  # fmt: skip
-
-    def __init__(
-        self, sql: str, columns: tuple[str, ...], readonly: bool, schema: bool, changes: int
-    ) -> None:
-        self.sql, self.columns, self.readonly, self.schema = sql, columns, readonly, schema
-        self.rows: list[Row] = []
-        self.changes, self.changed = changes, False
-        self.scanned = self.last_row_id = 0
-        self.duration = 0.0
-        self.started = perf_counter()
-
-    def result(self, size_after: int) -> Rows:
-        """The statement's result. size_after: bytes."""
-        scanned = self.scanned
-        written: int | None = 0
-        if self.readonly and len(self.rows) > scanned:
-            scanned = len(self.rows)
-        if not self.readonly:
-            written = self.changes if self.counted() else None
-        meta = StatementMeta(
-            self.duration * 1000, self.changes, self.last_row_id, self.changed, size_after, scanned, written
-        )
-        return Rows(self.columns, self.rows, meta)
-
-    def counted(self) -> bool:
-        """Whether SQLite counts as rows what this statement writes."""
-        return self.changes > 0 or (not self.schema and keeps_compiled(self.sql))
 
 
 class Tracer:
@@ -226,7 +191,7 @@ class Tracer:
         self._rows += 1
         if self._rows > limits.RESULT_ROWS:
             self._interrupt(LimitExceeded("the result", self._rows, limits.RESULT_ROWS, "rows"))
-        self._charge(_row_bytes(row))
+        self._charge(row_bytes(row))
 
     def _charge(self, size: int) -> None:
         self._bytes += size
@@ -298,14 +263,3 @@ class Tracer:
 
 def _only_comments(cursor: apsw.Cursor, _sql: str, _bindings: object) -> bool:
     return not cursor.has_vdbe
-
-
-def _row_bytes(row: Row) -> int:
-    """At least the bytes of the row on the wire."""
-    size = 5 + 9 * len(row)
-    for value in row:
-        if isinstance(value, str):
-            size += len(value) if value.isascii() else len(value.encode())
-        elif isinstance(value, bytes):
-            size += len(value)
-    return size

@@ -21,7 +21,8 @@ from typing import IO, Final
 import msgspec
 
 from raylite.actors.core.piece import Header, Pages, Piece, decode_pages
-from raylite.actors.storage.generation import Directory, Generation, Record
+from raylite.actors.storage.directory import Directory, Record
+from raylite.actors.storage.generation import Generation
 from raylite.actors.storage.image import PAGE_SIZE
 from raylite.actors.storage.replica_guard import Guard
 from raylite.actors.storage.wal_appender import Mark, WalAppender, Written

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import raylite
@@ -19,14 +19,18 @@ def rows(session: raylite.Session | raylite.Past) -> list[int]:
     return [int(str(row[0])) for row in session.prepare("SELECT n FROM t ORDER BY n").raw()]
 
 
-def command(directory: Path, *arguments: str) -> dict[str, str]:
-    """What a command prints as JSON."""
+class Printed(msgspec.Struct):
+    """What `time-travel` commands print as JSON."""
+
+    bookmark: str
+    undo: str = ""
+
+
+def command(directory: Path, *arguments: str) -> Printed:
     line = [sys.executable, "-m", "raylite.router.cli", *arguments, "--json", "--data", str(directory)]
     done = subprocess.run(line, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert isinstance(found, dict)
-    return found
+    return msgspec.json.decode(done.stdout, type=Printed)
 
 
 def test_the_past_is_read_and_restored_and_sessions_go_on(system: Path, database: raylite.Database) -> None:
@@ -52,7 +56,7 @@ def test_the_past_is_read_and_restored_and_sessions_go_on(system: Path, database
     assert rows(session) == [0, 1, 2, 3, 4, 100]
 
     info = command(system, "time-travel", "info", database.name)
-    assert info["bookmark"] == session.bookmark
+    assert info.bookmark == session.bookmark
     undone = command(system, "time-travel", "restore", database.name, "--bookmark", restored.undo)
-    assert undone["undo"] == session.bookmark
-    assert rows(database.with_session(undone["bookmark"])) == list(range(10))
+    assert undone.undo == session.bookmark
+    assert rows(database.with_session(undone.bookmark)) == list(range(10))

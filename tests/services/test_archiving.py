@@ -63,6 +63,24 @@ class ColdSystem(LocalSystem):
             return [row[0] for row in ran.results[0].rows]
 
 
+def run(
+    directory: Path, case: Callable[[ColdSystem, Primary], Awaitable[None]], *, claimed: bool = True
+) -> None:
+    """Runs a case with a primary that keeps its database in a store; claimed: marked as this system's."""
+
+    async def main() -> None:
+        system = ColdSystem(directory)
+        if claimed:
+            system.claim()
+        await system.start()
+        try:
+            await case(system, system.start_primary())
+        finally:
+            await system.stop()
+
+    asyncio.run(main())
+
+
 def archiving_of(primary: Primary) -> Archiving:
     assert primary.archiving is not None
     return primary.archiving
@@ -83,11 +101,7 @@ async def says(primary: Primary, text: str) -> None:
 
 
 def test_what_is_confirmed_comes_to_cold_storage_and_can_be_restored_from_it_alone(tmp_path: Path) -> None:
-    async def main() -> None:
-        system = ColdSystem(tmp_path)
-        system.claim()
-        await system.start()
-        primary = system.start_primary()
+    async def case(system: ColdSystem, primary: Primary) -> None:
         await system.query("primary:shop", "CREATE TABLE t (n INTEGER, b BLOB)")
         bookmarks = [
             (await system.query("primary:shop", "INSERT INTO t VALUES (?, randomblob(3000))", n)).bookmark
@@ -102,17 +116,12 @@ def test_what_is_confirmed_comes_to_cold_storage_and_can_be_restored_from_it_alo
             found = await asyncio.to_thread(system.rows, bookmarks[count - 1], "SELECT n FROM t ORDER BY n")
             assert found == list(range(count))
         assert await asyncio.to_thread(system.rows, large.bookmark, "SELECT sum(n) FROM t") == [1225 + 12_000]
-        await system.stop()
 
-    asyncio.run(main())
+    run(tmp_path, case)
 
 
 def test_the_next_primary_goes_on_where_the_last_one_stopped(tmp_path: Path) -> None:
-    async def main() -> None:
-        system = ColdSystem(tmp_path)
-        system.claim()
-        await system.start()
-        primary = system.start_primary()
+    async def case(system: ColdSystem, primary: Primary) -> None:
         await system.query("primary:shop", "CREATE TABLE t (n INTEGER)")
         first = await system.query("primary:shop", "INSERT INTO t VALUES (1)")
         await archiving_of(primary).flush(Bookmark.parse(first.bookmark))
@@ -123,16 +132,12 @@ def test_the_next_primary_goes_on_where_the_last_one_stopped(tmp_path: Path) -> 
         second = await system.query("primary:shop", "INSERT INTO t VALUES (3)")
         await archiving_of(primary).flush(Bookmark.parse(second.bookmark))
         assert await asyncio.to_thread(system.rows, second.bookmark, "SELECT n FROM t") == [1, 2, 3]
-        await system.stop()
 
-    asyncio.run(main())
+    run(tmp_path, case)
 
 
 def test_without_the_stores_marker_nothing_is_uploaded_and_writes_go_on(tmp_path: Path) -> None:
-    async def main() -> None:
-        system = ColdSystem(tmp_path)
-        await system.start()
-        primary = system.start_primary()
+    async def case(system: ColdSystem, primary: Primary) -> None:
         await system.query("primary:shop", "CREATE TABLE t (n INTEGER)")
         await says(primary, "no marker")
         await system.query("primary:shop", "INSERT INTO t VALUES (1)")
@@ -141,17 +146,12 @@ def test_without_the_stores_marker_nothing_is_uploaded_and_writes_go_on(tmp_path
         answer = await system.query("primary:shop", "INSERT INTO t VALUES (2)")
         await archiving_of(primary).flush(Bookmark.parse(answer.bookmark))
         assert not (await primary.status()).problems
-        await system.stop()
 
-    asyncio.run(main())
+    run(tmp_path, case, claimed=False)
 
 
 def test_a_store_that_fails_is_a_problem_in_status_until_it_is_back(tmp_path: Path) -> None:
-    async def main() -> None:
-        system = ColdSystem(tmp_path)
-        system.claim()
-        await system.start()
-        primary = system.start_primary()
+    async def case(system: ColdSystem, primary: Primary) -> None:
         first = await system.query("primary:shop", "CREATE TABLE t (n INTEGER)")
         archiving = archiving_of(primary)
         await archiving.flush(Bookmark.parse(first.bookmark))
@@ -169,17 +169,12 @@ def test_a_store_that_fails_is_a_problem_in_status_until_it_is_back(tmp_path: Pa
             return not (await primary.status()).problems
 
         await until(is_well)
-        await system.stop()
 
-    asyncio.run(main())
+    run(tmp_path, case)
 
 
 def test_writes_are_refused_once_too_much_waits(tmp_path: Path) -> None:
-    async def main() -> None:
-        system = ColdSystem(tmp_path)
-        system.claim()
-        await system.start()
-        primary = system.start_primary()
+    async def case(system: ColdSystem, primary: Primary) -> None:
         first = await system.query("primary:shop", "CREATE TABLE t (n INTEGER)")
         archiving = archiving_of(primary)
         await archiving.flush(Bookmark.parse(first.bookmark))
@@ -190,16 +185,12 @@ def test_writes_are_refused_once_too_much_waits(tmp_path: Path) -> None:
         answer = await system.query("primary:shop", "SELECT n FROM t")
         await archiving.flush(Bookmark.parse(answer.bookmark))
         await system.query("primary:shop", "INSERT INTO t VALUES (3)")
-        await system.stop()
 
-    asyncio.run(main())
+    run(tmp_path, case)
 
 
 def test_what_a_follower_holds_and_nobody_has_confirmed_is_not_uploaded(tmp_path: Path) -> None:
-    async def main() -> None:
-        system = ColdSystem(tmp_path)
-        await system.start()
-        primary = system.start_primary()
+    async def case(system: ColdSystem, primary: Primary) -> None:
         first = await system.query("primary:shop", "CREATE TABLE t (n INTEGER)")
         relay = primary.relay
         assert relay is not None
@@ -219,17 +210,12 @@ def test_what_a_follower_holds_and_nobody_has_confirmed_is_not_uploaded(tmp_path
         await until(two_hold_more)
         assert await log.read(Bookmark.parse(first.bookmark), 1 << 20) == []
         assert await log.read(start, 1 << 20) == confirmed
-        await system.stop()
 
-    asyncio.run(main())
+    run(tmp_path, case)
 
 
 def test_times_lead_to_bookmarks(tmp_path: Path) -> None:
-    async def main() -> None:
-        system = ColdSystem(tmp_path)
-        system.claim()
-        await system.start()
-        primary = system.start_primary()
+    async def case(system: ColdSystem, primary: Primary) -> None:
         await system.query("primary:shop", "CREATE TABLE t (n INTEGER)")
         answer = await system.query("primary:shop", "INSERT INTO t VALUES (1)")
         archiving = archiving_of(primary)
@@ -239,17 +225,12 @@ def test_times_lead_to_bookmarks(tmp_path: Path) -> None:
         assert span.oldest <= await archiving.moment(span.newest_us - 1) < span.newest
         with pytest.raises(ParameterError, match="before the oldest"):
             await archiving.moment(1)
-        await system.stop()
 
-    asyncio.run(main())
+    run(tmp_path, case)
 
 
 def test_the_past_is_read_as_it_was_and_cannot_be_written(tmp_path: Path) -> None:
-    async def main() -> None:
-        system = ColdSystem(tmp_path)
-        system.claim()
-        await system.start()
-        system.start_primary()
+    async def case(system: ColdSystem, _: Primary) -> None:
         await system.query("primary:shop", "CREATE TABLE t (n INTEGER)")
         bookmarks = [
             (await system.query("primary:shop", "INSERT INTO t VALUES (?)", n)).bookmark for n in range(5)
@@ -272,9 +253,8 @@ def test_the_past_is_read_as_it_was_and_cannot_be_written(tmp_path: Path) -> Non
         ):
             with pytest.raises(BookmarkError):
                 await system.query("primary:shop", "SELECT 1", at=str(foreign))
-        await system.stop()
 
-    asyncio.run(main())
+    run(tmp_path, case)
 
 
 def test_without_cold_storage_there_is_no_past(tmp_path: Path) -> None:
@@ -293,11 +273,7 @@ def test_without_cold_storage_there_is_no_past(tmp_path: Path) -> None:
 def test_a_restore_is_a_write_that_replicas_and_sessions_follow_and_that_can_be_undone(
     tmp_path: Path,
 ) -> None:
-    async def main() -> None:
-        system = ColdSystem(tmp_path)
-        system.claim()
-        await system.start()
-        primary = system.start_primary()
+    async def case(system: ColdSystem, primary: Primary) -> None:
         system.start_replica("weur")
         await system.query("primary:shop", "CREATE TABLE t (n INTEGER PRIMARY KEY, b BLOB)")
         early = await system.query("primary:shop", "INSERT INTO t VALUES (1, randomblob(5000))")
@@ -331,6 +307,5 @@ def test_a_restore_is_a_write_that_replicas_and_sessions_follow_and_that_can_be_
         for wrong in (str(origin("another")), "no bookmark"):
             with pytest.raises(BookmarkError):
                 await primary.restore(wrong)
-        await system.stop()
 
-    asyncio.run(main())
+    run(tmp_path, case)

@@ -13,7 +13,7 @@ from tests.services.test_system import PRIMARY, run, until
 from raylite.actors.core import messages as m
 from raylite.actors.follower import Follower
 from raylite.actors.primary import Primary
-from raylite.actors.storage.generation import Directory
+from raylite.actors.storage.directory import Directory
 from raylite.policies.bookmark import origin
 from raylite.policies.errors import NotPrimary, Unreachable
 

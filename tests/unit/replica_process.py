@@ -15,8 +15,9 @@ import apsw
 import msgspec
 
 from raylite.actors.core.piece import Piece
+from raylite.actors.storage.directory import Directory, Record
 from raylite.actors.storage.engine_apsw import Connection, connect
-from raylite.actors.storage.generation import Directory, Generation, Record
+from raylite.actors.storage.generation import Generation
 from raylite.actors.storage.replica_file import ReplicaFile
 from raylite.actors.storage.wal_medium import Direct
 from raylite.policies.bookmark import Bookmark

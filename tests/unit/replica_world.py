@@ -15,8 +15,9 @@ import msgspec
 from tests.unit.replica_process import Command, Reply, check_of, state_of
 
 from raylite.actors.core.piece import Header, Kind, Pages, Piece, describe, encode
+from raylite.actors.storage.directory import Directory
 from raylite.actors.storage.engine_apsw import Connection, connect
-from raylite.actors.storage.generation import Directory, Generation
+from raylite.actors.storage.generation import Generation
 from raylite.actors.storage.image import EMPTY, PAGE_SIZE
 from raylite.actors.storage.replica_file import ReplicaFile
 from raylite.actors.storage.wal import Commit, WalReader

@@ -20,7 +20,7 @@ from raylite.actors.cold import marker
 from raylite.actors.cold.manifest import State
 from raylite.actors.cold.snapshot import read_chunk, write_snapshot
 from raylite.actors.core.store import StorePromise
-from raylite.actors.storage.generation import Record
+from raylite.actors.storage.directory import Record
 from raylite.actors.storage.image import PAGE_SIZE
 from raylite.actors.storage.log_directory import OWNER as OWNER_FILE
 from raylite.actors.storage.log_records import Encoder, decode_head, take_apart

@@ -18,7 +18,7 @@ from raylite.actors.core.log import LogIndex
 from raylite.actors.core.primary import Phase, PrimaryCore
 from raylite.actors.removal import Removal
 from raylite.actors.storage.copy_removal import remove_copies
-from raylite.actors.storage.generation import Directory
+from raylite.actors.storage.directory import Directory
 from raylite.policies import limits
 from raylite.policies.bookmark import origin
 from raylite.policies.errors import Unreachable

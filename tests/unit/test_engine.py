@@ -8,6 +8,7 @@ import pytest
 
 from raylite.actors.storage.engine import Engine, Execution
 from raylite.actors.storage.engine_apsw import connect
+from raylite.actors.storage.engine_load import LoadingEngine
 from raylite.actors.storage.image import EMPTY
 from raylite.policies import limits
 from raylite.policies.errors import (
@@ -28,7 +29,7 @@ class Database:
         self.path = folder / "db"
         self.path.write_bytes(EMPTY)
         self.commits: list[int] = []
-        self.writer = Engine.writer(str(self.path), self.commits.append)
+        self.writer = LoadingEngine.writer(str(self.path), self.commits.append)
 
     def run(self, sql: str, *params: Value) -> Execution:
         return run(self.writer, sql, *params)

@@ -10,7 +10,8 @@ import msgspec
 import pytest
 from tests.unit.replica_world import DATABASE, Entry, Primary
 
-from raylite.actors.storage.generation import Directory, Generation, Record
+from raylite.actors.storage.directory import Directory, Record
+from raylite.actors.storage.generation import Generation
 from raylite.actors.storage.image import EMPTY, PAGE_SIZE
 from raylite.actors.storage.wal_replay import Replay
 from raylite.policies.bookmark import Bookmark, origin

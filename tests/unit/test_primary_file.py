@@ -8,9 +8,10 @@ from pathlib import Path
 import apsw
 import pytest
 
+from raylite.actors.storage.directory import Directory
 from raylite.actors.storage.engine_apsw import Connection, connect
 from raylite.actors.storage.entries import EntryWriter, Made
-from raylite.actors.storage.generation import Directory, Generation
+from raylite.actors.storage.generation import Generation
 from raylite.actors.storage.image import EMPTY
 from raylite.actors.storage.primary_file import PrimaryFile
 from raylite.policies.bookmark import Bookmark, origin

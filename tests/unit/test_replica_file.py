@@ -12,8 +12,8 @@ from tests.unit.replica_process import state_of
 from tests.unit.replica_world import DATABASE, Copy, Primary, Process, cut_into_pieces, doomed
 
 from raylite.actors.core.piece import Kind
+from raylite.actors.storage.directory import Directory
 from raylite.actors.storage.engine_apsw import connect
-from raylite.actors.storage.generation import Directory
 from raylite.actors.storage.image import PAGE_SIZE
 from raylite.actors.storage.replica_file import ReplicaFile
 from raylite.policies import limits

@@ -12,9 +12,9 @@ from tests.unit.replica_process import check_of
 from tests.unit.replica_world import DATABASE, Copy, Primary, Process, doomed
 
 from raylite.actors.core.piece import decode_pages
+from raylite.actors.storage.directory import Directory, Record
 from raylite.actors.storage.engine import Engine
 from raylite.actors.storage.engine_apsw import Connection, connect
-from raylite.actors.storage.generation import Directory, Record
 from raylite.actors.storage.image import PAGE_SIZE
 from raylite.actors.storage.replica_file import ReplicaFile
 from raylite.actors.storage.wal_medium import Direct

@@ -1,0 +1,56 @@
+"""What one statement did, while it runs and when it has ended."""
+
+from __future__ import annotations
+
+from time import perf_counter
+
+from raylite.actors.storage.authorizer import keeps_compiled
+from raylite.actors.storage.engine_apsw import Row
+from raylite.policies.query import Rows, StatementMeta
+
+
+class Traced:
+    """One statement: its rows so far, and what its end adds."""
+
+    __slots__ = (
+        "changed", "changes", "columns", "duration", "last_row_id", "readonly", "rows", "scanned", "schema", "sql",
+        "started",
+    )  # fmt: skip
+
+    def __init__(
+        self, sql: str, columns: tuple[str, ...], readonly: bool, schema: bool, changes: int
+    ) -> None:
+        self.sql, self.columns, self.readonly, self.schema = sql, columns, readonly, schema
+        self.rows: list[Row] = []
+        self.changes, self.changed = changes, False
+        self.scanned = self.last_row_id = 0
+        self.duration = 0.0
+        self.started = perf_counter()
+
+    def result(self, size_after: int) -> Rows:
+        """The statement's result. size_after: bytes."""
+        scanned = self.scanned
+        written: int | None = 0
+        if self.readonly and len(self.rows) > scanned:
+            scanned = len(self.rows)
+        if not self.readonly:
+            written = self.changes if self.counted() else None
+        meta = StatementMeta(
+            self.duration * 1000, self.changes, self.last_row_id, self.changed, size_after, scanned, written
+        )
+        return Rows(self.columns, self.rows, meta)
+
+    def counted(self) -> bool:
+        """Whether SQLite counts as rows what this statement writes."""
+        return self.changes > 0 or (not self.schema and keeps_compiled(self.sql))
+
+
+def row_bytes(row: Row) -> int:
+    """At least the bytes of the row on the wire."""
+    size = 5 + 9 * len(row)
+    for value in row:
+        if isinstance(value, str):
+            size += len(value) if value.isascii() else len(value.encode())
+        elif isinstance(value, bytes):
+            size += len(value)
+    return size
