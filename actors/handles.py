@@ -72,7 +72,7 @@ async def call(actor: str, method: str, *arguments: object, seconds: float = lim
 def _found(actor: str) -> Any:
     """The actor of this name. A registry that somebody ended, and then could not start anew, is started."""
     try:
-        return ray.getactor_of(actor, namespace=NAMESPACE)
+        return ray.get_actor(actor, namespace=NAMESPACE)
     except ValueError:
         plan = nodes.recall() if actor == REGISTRY else None
         if plan is None:
@@ -148,7 +148,7 @@ class RaySurroundings:
 
     def exit(self) -> None:
         """What `leave` comes to, inside the actor's own method."""
-        ray.actor.exitactor_of()
+        ray.actor.exit_actor()
 
     def crash(self, error: BaseException) -> None:
         """End this process at once, with the error in its log; Ray restarts it."""
