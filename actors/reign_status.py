@@ -39,11 +39,9 @@ def reign_status(
 def _problems(leader: Leader | None, now: float) -> list[str]:
     if leader is None:
         return ["no quorum of its followers has promised yet"]
-    followers = [one for one in leader.peers.values() if one.member is not None]
-    silent = [
-        one.member.follower for one in followers if one.member and not leader.voters.answers(one.member, now)
-    ]
-    lost = [one.member.follower for one in followers if one.member and one.refuses]
+    followers = [(one, one.member.follower) for one in leader.peers.values() if one.member is not None]
+    silent = [name for one, name in followers if not one.answers(now)]
+    lost = [name for one, name in followers if one.refuses]
     return [
         *(f"{one} does not answer" for one in silent),
         *(f"{one} holds this database no more" for one in lost),

@@ -61,6 +61,8 @@ class HeldLog:
 
     def confirm(self, message: m.Append) -> list[Store]:
         """Take over the leader's confirmed mark as far as this append, which is held by now, lets it count."""
+        if message.confirmed.sequence <= self.confirmed.sequence:
+            return []
         confirmed = self._confirmed_after(message)
         if confirmed.sequence <= self.confirmed.sequence:
             return []

@@ -69,23 +69,24 @@ class LogIndex:
             self.epochs.append((piece.place.epoch, piece.place.sequence))
 
     def _check(self, piece: Piece) -> None:
-        before = self.pieces[-1] if self.pieces else None
-        if before is None or before.last:
-            sequence = self.tail.sequence + 1
-            fits = (
-                piece.number == 0
-                and piece.place.sequence == sequence
-                and piece.place.epoch >= self.tail.epoch
-            )
-        else:
-            same = (before.place.epoch, before.place.sequence, before.number + 1)
-            fits = same == (piece.place.epoch, piece.place.sequence, piece.number)
+        fits = self._begins(piece) if self._whole == len(self.pieces) else self._goes_on(piece)
         if not fits or (piece.kind is Kind.MEMBERS) != (piece.members is not None):
             raise Corrupt(
                 "a log",
                 str(piece.place),
                 f"piece {piece.number} cannot follow {self.place(len(self.pieces))}",
             )
+
+    def _begins(self, piece: Piece) -> bool:
+        """Whether it is the first of the next entry."""
+        tail, place = self.tail, piece.place
+        return piece.number == 0 and place.sequence == tail.sequence + 1 and place.epoch >= tail.epoch
+
+    def _goes_on(self, piece: Piece) -> bool:
+        """Whether it is the next of the last entry, which is incomplete."""
+        last, place = self.pieces[-1], piece.place
+        same_entry = place.sequence == last.place.sequence and place.epoch == last.place.epoch
+        return same_entry and piece.number == last.number + 1
 
     def cut(self, count: int) -> None:
         """Keep the first `count` pieces only."""

@@ -6,7 +6,7 @@ import enum
 from collections import deque
 
 from raylite.policies.bookmark import Bookmark
-from raylite.policies.limits import HEARTBEAT_SECONDS, RETRY_SECONDS
+from raylite.policies.limits import HEARTBEAT_SECONDS, PEER_SILENCE_SECONDS, RETRY_SECONDS
 from raylite.policies.quorum import Member
 
 
@@ -69,6 +69,10 @@ class Peer:
     def expects(self, number: int) -> bool:
         """Whether an answer to this message is to what was sent since the newest probe."""
         return self.connected and number >= self.numbers_from
+
+    def answers(self, now: float) -> bool:
+        """Whether it has answered lately."""
+        return now - self.heard_at < PEER_SILENCE_SECONDS
 
     def is_stuck(self, now: float) -> bool:
         """Whether what was sent is overdue."""

@@ -32,7 +32,7 @@ class Kind(enum.IntEnum):
     RESTORE = 4
 
 
-_KINDS = frozenset(Kind)
+_KINDS = {int(kind): kind for kind in Kind}
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -90,17 +90,22 @@ def decode_header(encoded: bytes | memoryview) -> tuple[Header, int]:
     version, kind, flags, zero, epoch, sequence, number, time_us, page_size, database_pages, extra, count = (
         _HEADER.unpack_from(encoded)
     )
-    where = f"epoch {epoch} sequence {sequence} piece {number}"
     if version != VERSION or kind not in _KINDS or flags & ~_LAST or zero:
+        where = _where(epoch, sequence, number)
         raise Corrupt("a piece", where, f"version {version}, kind {kind}, flags {flags}")
     expected = _HEADER.size + extra + count * (4 + page_size)
     if len(encoded) != expected:
+        where = _where(epoch, sequence, number)
         raise Corrupt("a piece", where, f"{len(encoded)} bytes, its header says {expected}")
     blob = bytes(encoded[_HEADER.size : _HEADER.size + extra])
     header = Header(
-        Kind(kind), bool(flags & _LAST), epoch, sequence, number, time_us, page_size, database_pages, blob
+        _KINDS[kind], flags == _LAST, epoch, sequence, number, time_us, page_size, database_pages, blob
     )
     return header, count
+
+
+def _where(epoch: int, sequence: int, number: int) -> str:
+    return f"epoch {epoch} sequence {sequence} piece {number}"
 
 
 def decode_pages(encoded: bytes | memoryview) -> tuple[Header, Pages]:

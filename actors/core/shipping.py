@@ -77,8 +77,9 @@ class Shipping:
 
     def _end_for(self, peer: Peer) -> int:
         """A replica can show an entry once it is confirmed: unless much waits, it gets both in one message."""
-        ahead = self._confirmation.unconfirmed > self._bounds.ahead_pieces
-        return self._window.end if peer.member is not None or ahead else self._confirmation.ordinal
+        if peer.member is not None or self._confirmation.unconfirmed > self._bounds.ahead_pieces:
+            return self._window.end
+        return self._confirmation.ordinal
 
     def _ship(self, peer: Peer, limit: int, now: float) -> Ship:
         first, previous, number = peer.next, peer.next_place, self.next_number()

@@ -11,14 +11,15 @@ from raylite.policies.quorum import Member, Members, agreed, is_quorum
 
 
 class Voters:
-    """The members, and the newcomers that are to become some, among a leader's `peers`.
+    """The members, and newcomers that are to become some. `_peers`: the leader's, replicas too.
 
-    Invariant: every member is among the peers.
+    Invariant: `_followers` are all members and newcomers, and are those of the peers that are no replicas.
     """
 
     def __init__(self, members: Members, peers: dict[str, Peer], window: Window, now: float) -> None:
         self.members = members
         self._peers, self._window = peers, window
+        self._followers: dict[Member, Peer] = {}
         self.add(members.everyone, now)
 
     def use(self, members: Members, now: float) -> None:
@@ -29,23 +30,24 @@ class Voters:
     def add(self, members: Iterable[Member], now: float) -> None:
         """Make peers of those who are none yet."""
         for member in members:
-            if peer_of(member) not in self._peers:
-                self._peers[peer_of(member)] = self._make_peer(member, now)
+            if member not in self._followers:
+                peer = self._make_peer(member, now)
+                self._followers[member] = self._peers[peer.id] = peer
 
     def _make_peer(self, member: Member, now: float) -> Peer:
         return Peer(peer_of(member), member, self._window.start, now)
 
     def drop_former(self, newcomers: Iterable[Member]) -> None:
         """Forget the followers that are neither members nor `newcomers`."""
-        known = {peer_of(member) for member in (*self.members.everyone, *newcomers)}
-        for peer_id in [one.id for one in self._peers.values() if one.member and one.id not in known]:
-            del self._peers[peer_id]
+        known = {*self.members.everyone, *newcomers}
+        for member in [one for one in self._followers if one not in known]:
+            del self._peers[self._followers.pop(member).id]
 
     # What they have acknowledged
 
     def acked(self, member: Member) -> int:
         """The ordinal below which this follower has acknowledged everything."""
-        return self._peers[peer_of(member)].acked
+        return self._followers[member].acked
 
     def agreed_ordinal(self) -> int:
         """The ordinal below which a quorum has acknowledged everything."""
@@ -57,20 +59,16 @@ class Voters:
 
     def holding(self, ordinal: int) -> list[Member]:
         """The followers that have acknowledged everything below `ordinal`."""
-        return [one.member for one in self._peers.values() if one.member and one.acked >= ordinal]
+        return [member for member, peer in self._followers.items() if peer.acked >= ordinal]
 
     def _lease_start(self, member: Member) -> float:
-        return self._peers[peer_of(member)].acknowledged_send
+        return self._followers[member].acknowledged_send
 
     # How they are
 
-    def answers(self, member: Member, now: float) -> bool:
-        """Whether this follower has answered lately."""
-        return now - self._peers[peer_of(member)].heard_at < limits.PEER_SILENCE_SECONDS
-
     def answering(self, now: float) -> int:
-        """How many followers have answered lately."""
-        return sum(self.answers(member, now) for member in self.members.everyone)
+        """How many members have answered lately."""
+        return sum(self._followers[member].answers(now) for member in self.members.everyone)
 
     def has_quorum(self, now: float) -> bool:
         """Whether enough followers have answered lately for a write to have a chance."""
@@ -86,13 +84,12 @@ class Voters:
 
     @property
     def low(self) -> list[str]:
-        """The followers that have said that their disks have little room, or none."""
-        return sorted(one.follower for one in self.members.everyone if self._peers[peer_of(one)].low)
+        """The members that have said that their disks have little room, or none."""
+        return sorted(member.follower for member in self.members.everyone if self._followers[member].low)
 
     def _is_quorum(self, fits: Callable[[Peer], bool], now: float) -> bool:
-        deciding = self._deciding()
-        chosen = [one for one in deciding.everyone if fits(self._peers[peer_of(one)])]
-        return is_quorum(deciding, [one for one in chosen if self.answers(one, now)])
+        chosen = [member for member, peer in self._followers.items() if peer.answers(now) and fits(peer)]
+        return is_quorum(self._deciding(), chosen)
 
     def _deciding(self) -> Members:
         """Of whom a quorum is needed, of every set, for a lease and for anything new to begin."""
