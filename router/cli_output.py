@@ -17,9 +17,9 @@ from raylite.policies.errors import Error
 from raylite.policies.status import ActorStatus
 from raylite.router.cli_session import Executed, SystemStatus
 from raylite.router.client import DatabaseInfo
+from raylite.router.own_stdout import console
 from raylite.router.result import Result
 
-console = Console()
 problems = Console(stderr=True)
 
 
@@ -151,4 +151,4 @@ def _table(rows: Sequence[Mapping[str, object]], *, as_json: bool) -> None:
 
 def _json(value: object) -> None:
     encoded = msgspec.json.encode(value, enc_hook=lambda blob: base64.b64encode(blob).decode())
-    print(msgspec.json.format(encoded, indent=2).decode())
+    print(msgspec.json.format(encoded, indent=2).decode(), file=console.file)

@@ -19,6 +19,7 @@ from raylite.router.client import DatabaseInfo
 from raylite.router.dump import Selection
 from raylite.router.moments import as_text
 from raylite.router.moving import Exported, ImportedFile
+from raylite.router.own_stdout import kept_from_others
 from raylite.router.progress import moving, steps
 from raylite.router.result import Result
 from raylite.router.runtime import statuses_of
@@ -46,12 +47,13 @@ class CliSession:
     @contextmanager
     def joined(cls, data_dir: Path | None) -> Generator[CliSession]:
         """Joins the system that runs for this directory; raises `Unreachable` if none does."""
-        with steps("Joining raylite"):
-            api.join_running(data_dir)
-        try:
-            yield cls()
-        finally:
-            api.shutdown()
+        with kept_from_others():
+            with steps("Joining raylite"):
+                api.join_running(data_dir)
+            try:
+                yield cls()
+            finally:
+                api.shutdown()
 
     def system(self) -> SystemStatus:
         """How all actors are."""

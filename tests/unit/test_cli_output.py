@@ -9,7 +9,8 @@ from rich.console import Console
 
 from raylite.policies.bookmark import Bookmark
 from raylite.policies.status import ActorStatus
-from raylite.router.cli_output import actors
+from raylite.router.cli_output import actors, show
+from raylite.router.own_stdout import kept_from_others
 
 PLACE = str(Bookmark(12, 34_567, b"four", bytes(12)))
 STATUSES = [
@@ -59,3 +60,20 @@ def test_long_names_are_folded_and_nothing_is_cut_off(width: int) -> None:
     text = "".join(line.strip() for line in shown(width, [ActorStatus(name, "primary", "enam", 7, "open")]))
     assert "\N{HORIZONTAL ELLIPSIS}" not in text
     assert text.count("x") == 64
+
+
+def test_what_ray_prints_meanwhile_is_not_among_what_a_command_prints(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with kept_from_others():
+        print("(raylet) a node is dead")
+        show({"answer": 42}, as_json=True)
+    show({"answer": 43}, as_json=True)
+    printed = capsys.readouterr()
+    assert "raylet" in printed.err
+    assert [line for line in printed.out.split() if line.strip("{}")] == [
+        '"answer":',
+        "42",
+        '"answer":',
+        "43",
+    ]
