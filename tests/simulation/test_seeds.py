@@ -10,7 +10,7 @@ from raylite.actors.core.simulation.command import run_all, summarize
 from raylite.actors.core.simulation.run import run
 
 SEEDS = int(os.environ.get("RAYLITE_SEEDS", "100"))
-"""CI runs more behind its tests (.ci/run)."""
+"""CI runs 5,000, as far as its time allows (.ci/run)."""
 
 
 @pytest.mark.timeout(1800)
