@@ -58,13 +58,16 @@ class Leader:
         self.peers: dict[str, Peer] = {}
         self.voters = self._make_voters(adopted.members, now)
         self.confirmation = Confirmation(self.window, self.voters, adopted.confirmed, now)
-        self._membership = Membership(self.voters, self.confirmation)
+        self._membership = self._make_membership()
         self._bounds = bounds
         self._shipping = self._make_shipping()
         self._catching_up = self._make_catching_up()
 
     def _make_voters(self, members: Members, now: float) -> Voters:
         return Voters(members, self.peers, self.window, now)
+
+    def _make_membership(self) -> Membership:
+        return Membership(self.voters, self.confirmation)
 
     def _make_shipping(self) -> Shipping:
         return Shipping(self.window, self.confirmation, self._bounds)

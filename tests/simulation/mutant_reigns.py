@@ -9,6 +9,7 @@ import msgspec
 from raylite.actors.core import (
     catching_up,
     leader,
+    membership,
     messages,
     peer,
     primary,
@@ -66,7 +67,7 @@ class CountsOldEntries(leader.Leader):
 
 
 class SendsWhatWasAdopted(catching_up.CatchingUp):
-    def _is_own(self, place: Bookmark) -> bool:
+    def is_own(self, place: Bookmark) -> bool:
         return place.sequence <= self._window.start.sequence
 
 
@@ -96,6 +97,19 @@ class AsksOneSetOnly(leader.Leader):
 class VotersOfOneSet(voters.Voters):
     def _deciding(self) -> Members:
         return Members(self.members.following or self.members.current)
+
+
+class EndsChangesEarly(leader.Leader):
+    """Lets the new members alone count before the entry that names both sets is confirmed."""
+
+    def _make_membership(self) -> membership.Membership:
+        return HastyMembership(self.voters, self.confirmation)
+
+
+class HastyMembership(membership.Membership):
+    def confirmed(self) -> list[membership.Propose]:
+        self._written = 0 if self._voters.members.following else self._written
+        return super().confirmed()
 
 
 class TalksMuch(leader.Leader):

@@ -134,6 +134,12 @@ MISREADINGS = [
         Checker.LEASE,
     ),
     Misreading(
+        "the new members alone count before the entry that names both sets is confirmed",
+        Cores(primary=led_by(mutant_reigns.EndsChangesEarly)),
+        steered(steering.torn_change),
+        Checker.CONFIRMED,
+    ),
+    Misreading(
         "the membership is kept outside the log",
         Cores(primary=mutant_reigns.KeepsToTheMembersItWasTold),
         steered(steering.stale_hint),

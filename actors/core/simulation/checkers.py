@@ -1,7 +1,7 @@
 """Checkers that watch from outside: they know the disks and the answers, and nothing of what the cores believe.
 
-An entry is safe once a quorum of each set of members has synced it on behalf of the leader that made it: from then on
-it, and all before it, must stay. Every violation begins with its checker's name.
+An entry is safe once a quorum of each set of its members has synced it on behalf of the leader that made it: from then
+on it, and all before it, must stay. Every violation begins with its checker's name.
 """
 
 from __future__ import annotations
@@ -99,6 +99,24 @@ class Checkers:
             if write in self.written:
                 self.violated(Checker.ACKNOWLEDGED, f"write {write} was run twice")
             self.written[write] = piece.place
+        if piece.members and not piece.members.following:
+            self._narrow(piece.place)
+
+    def _narrow(self, place: Bookmark) -> None:
+        """A change of members ends at this entry, which needs no quorum of the former set any more.
+
+        If the entry that began it is safe, every later leader needs a quorum of the new set, so that set alone makes
+        safe what lies between the two as well.
+        """
+        members, between = self.entries[place].members, list[Bookmark]()
+        one = self.entries[place].previous
+        while not self.is_safe(one):
+            between.append(one)
+            one = self.entries[one].previous
+        if self.entries[one].members.following == members.current:
+            for one in between:
+                self.entries[one] = msgspec.structs.replace(self.entries[one], members=members)
+                self._judge(one)
 
     def synced(self, incarnation: str, records: Sequence[Record]) -> None:
         """A follower has these on disk."""
@@ -110,8 +128,11 @@ class Checkers:
                 self._vote(incarnation, change.piece.place)
 
     def _vote(self, incarnation: str, place: Bookmark) -> None:
-        voters = self._voters.setdefault(place, set())
-        voters.add(incarnation)
+        self._voters.setdefault(place, set()).add(incarnation)
+        self._judge(place)
+
+    def _judge(self, place: Bookmark) -> None:
+        voters = self._voters.get(place, set())
         if len(voters) >= 3 and not self.is_safe(place) and place in self.entries:
             sets = self.entries[place].members.sets
             if all(sum(one.incarnation in voters for one in part) >= majority(len(part)) for part in sets):
