@@ -28,7 +28,7 @@ def test_no_seed_breaks_a_promise(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("seed", [187, 2918])
 def test_seeds_that_once_failed(seed: int) -> None:
-    """187: a follower was never brought up to date; 2918: a change of members ended while writes waited for both sets."""
+    """187: a follower was never brought up to date; 2918: writes waited for both sets as a change of members ended."""
     assert not run(seed).violations
 
 
