@@ -18,10 +18,10 @@ from itertools import count
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from raylite.actors.cold import marker, timeline
+from raylite.actors.cold import timeline
 from raylite.actors.cold.archive import Archive
+from raylite.actors.cold.boot import open_archive
 from raylite.actors.cold.file_pages import FilePages
-from raylite.actors.cold.folder import open_store
 from raylite.actors.cold.past import Past
 from raylite.actors.cold.restore import restore
 from raylite.actors.cold.retention import Retention
@@ -75,6 +75,10 @@ class ConfirmedSource(Source, Protocol):
 
     def newest(self) -> Bookmark:
         """The newest confirmed entry."""
+        ...
+
+    def trim(self, held: Bookmark) -> None:
+        """Cold storage holds everything up to this entry, so the source need not."""
         ...
 
 
@@ -197,6 +201,7 @@ class Archiving:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._uploader.run())
                 group.create_task(self._keep())
+                group.create_task(self._trim(self._uploader))
         finally:
             self._ground.close()
 
@@ -212,10 +217,15 @@ class Archiving:
         raise AssertionError("it counts for ever")
 
     def _open(self) -> Archive:
-        """The archive, once it is certain that this node sees what the others see."""
-        store = open_store(self._address)
-        marker.check(store, self._system_id)
-        return Archive(store, self._database_id)
+        return open_archive(self._address, self._system_id, self._database_id)
+
+    async def _trim(self, uploader: Uploader) -> None:
+        """Copies that start now have a while to read what is held now before they need what follows."""
+        while True:
+            held = uploader.core.held
+            await asyncio.sleep(limits.COLD_TRIM_SECONDS)
+            if held is not None:
+                self._source.trim(held)
 
     async def _keep(self) -> None:
         while True:

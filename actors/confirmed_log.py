@@ -44,6 +44,10 @@ class ConfirmedLog:
         assert confirmed is not None, "a leader has opened this"
         return confirmed
 
+    def trim(self, held: Bookmark) -> None:
+        """Followers need no more what cold storage holds."""
+        self._relay.trim(held)
+
     def waiting_bytes(self, after: Bookmark) -> int:
         """1 if anything behind `after` is confirmed, else 0: how much it is nobody has counted."""
         confirmed = self.newest()

@@ -10,6 +10,7 @@ import asyncio
 import os
 from collections.abc import Awaitable
 
+from raylite.actors.cold.boot import open_archive
 from raylite.actors.core import messages as m
 from raylite.actors.service import Service, Surroundings, boottime
 from raylite.actors.storage.copy_removal import remove_copies
@@ -44,6 +45,7 @@ class Follower(Service):
         self._logs: StoredLogs | None = None
         self._unopened: Error | None = None
         self._tried = asyncio.Event()
+        self._look_at, self._unseen = 0.0, ""
         self.hold(self._open())
 
     async def endpoint(self) -> Endpoint:
@@ -64,9 +66,30 @@ class Follower(Service):
             raise self._unopened or Unreachable(self.name, "its journal is not open yet")
         if not isinstance(payload, m.ToFollower):
             raise Unreachable(self.name, f"a follower does not answer {type(payload).__name__}")
-        if isinstance(payload, m.Drop):
-            return self._without_copies(payload.database, self._logs.drop(payload))
-        return self._logs.receive(payload)
+        match payload:
+            case m.Drop():
+                return self._without_copies(payload.database, self._logs.drop(payload))
+            case m.Trim():
+                return self._trim(self._logs, payload)
+            case _:
+                return self._logs.receive(payload)
+
+    async def _trim(self, logs: StoredLogs, payload: m.Trim) -> Payload | None:
+        """Forgets only what this node could read from cold storage again; raises what looking there does."""
+        if boottime() >= self._look_at:
+            await self._look(payload.database)
+        answer = logs.receive(payload)
+        return await answer if isinstance(answer, asyncio.Future) else answer
+
+    async def _look(self, database: str) -> None:
+        """Raises if this node does not see the system's cold storage; `status` says so, too."""
+        settings = self.settings
+        try:
+            await asyncio.to_thread(open_archive, settings.cold, settings.system_id, database)
+        except Error as error:
+            self._unseen = str(error)
+            raise
+        self._unseen, self._look_at = "", boottime() + limits.COLD_TRIM_SECONDS
 
     async def _without_copies(self, database: str, reply: Reply) -> Payload:
         """Its answer once no copy is left on this node."""
@@ -140,7 +163,8 @@ class Follower(Service):
         """How this follower is."""
         lost = self._logs.damaged if self._logs else []
         damaged = [f"its log of database {database} was damaged and is given up" for database in lost]
-        problems = (*damaged, *self._room_problems())
+        unseen = [f"nothing is trimmed here: {self._unseen}"] if self._unseen else []
+        problems = (*damaged, *unseen, *self._room_problems())
         state = "storing" if self._logs is not None else "opening its journal"
         return ActorStatus(
             self.name,

@@ -21,7 +21,7 @@ from raylite.actors.hand_over import HandOver
 from raylite.actors.primary_transfers import Job, PrimaryTransfers
 from raylite.actors.reign_status import reign_status
 from raylite.actors.relay import Relay
-from raylite.actors.replay import bring_up
+from raylite.actors.replay import advance_by, bring_up
 from raylite.actors.service import Service, Surroundings, boottime, wall_us
 from raylite.actors.storage.directory import Directory
 from raylite.actors.storage.engine import Execution
@@ -34,7 +34,14 @@ from raylite.actors.stream import Connection, Payload, to_failure
 from raylite.actors.wal_room import WalRoom
 from raylite.policies import limits
 from raylite.policies.bookmark import Bookmark
-from raylite.policies.errors import Error, NotAllowed, NotPrimary, Overloaded, StorageFull
+from raylite.policies.errors import (
+    Error,
+    NotAllowed,
+    NotPrimary,
+    Overloaded,
+    StorageFull,
+    Unreachable,
+)
 from raylite.policies.query import Answer, Failure, Query
 from raylite.policies.quorum import Members
 from raylite.policies.status import ActorStatus, CopyCheck, Restored, TimeSpan
@@ -66,7 +73,7 @@ class Primary(Service):
         self.archiving: Archiving | None = None
         self._room: WalRoom | None = None
         self._transfers: PrimaryTransfers | None = None
-        self._full: StorageFull | None = None
+        self._unopened: StorageFull | Unreachable | None = None
         self._hand_over = HandOver(self._commit)
         self.hold(self._start())
 
@@ -100,7 +107,7 @@ class Primary(Service):
 
     async def status(self) -> ActorStatus:
         """How this primary is."""
-        full = self._room.full if self._room else self._full
+        full = self._room.full if self._room else self._unopened
         return reign_status(
             self.name,
             self.region,
@@ -135,8 +142,8 @@ class Primary(Service):
     def _admitted(self, database: str, bookmark: str) -> Generator[tuple[Relay, PrimaryFile, WalRoom]]:
         """For the time of a query; raises if none may run here now."""
         relay, file, room = self.relay, self._file, self._room
-        if file is None and self._full is not None:
-            raise self._full
+        if file is None and self._unopened is not None:
+            raise self._unopened
         if relay is None or file is None or room is None or database != self.config.database_id:
             raise NotPrimary(self.config.database, relay.core.epoch if relay else 0)
         relay.core.admit(Bookmark.parse(bookmark) if bookmark else None, boottime())
@@ -221,14 +228,17 @@ class Primary(Service):
         assert self._writer is not None, "the first entry is made first"
         while self._file is None:
             try:
-                generation = await bring_up(self.relay.read, self._directory, self.config.database_id, place)
+                advance = advance_by(self.settings, self.config.database_id, place)
+                generation = await bring_up(
+                    self.relay.read, advance, self._directory, self.config.database_id, place
+                )
                 self._file = await self._thread.run(
                     partial(PrimaryFile, generation, self._writer, self._hand_over.put)
                 )
-            except StorageFull as error:
-                self._full = error
+            except (StorageFull, Unreachable) as error:
+                self._unopened = error
                 await asyncio.sleep(limits.FULL_RETRY_SECONDS)
-        self._full = None
+        self._unopened = None
         self._room = WalRoom(self.config.database, self._file, self._thread, self._leader, self.hold)
         self.relay.replayed()
         self._begin_archiving(self.relay, self._directory)

@@ -9,7 +9,7 @@ from typing import Protocol, cast
 from raylite.actors.core import leader as lead
 from raylite.actors.core import messages as m
 from raylite.actors.core import primary as core
-from raylite.actors.core.catching_up import Fetch, Forward
+from raylite.actors.core.catching_up import Fetch, Forward, Rebase
 from raylite.actors.core.membership import Propose
 from raylite.actors.core.peer import peer_of
 from raylite.actors.core.piece import describe_all
@@ -17,6 +17,7 @@ from raylite.actors.core.queries import Respond, Waiting
 from raylite.actors.core.shipping import Ship
 from raylite.actors.core.takeover import Adopted, Ask
 from raylite.actors.links import Link
+from raylite.actors.log_reading import LogReading
 from raylite.actors.outbox import Outbox
 from raylite.actors.piece_store import PieceStore
 from raylite.actors.service import Service, boottime, wall_us
@@ -24,7 +25,7 @@ from raylite.actors.storage.entries import Made
 from raylite.actors.stream import Connection, Payload
 from raylite.policies import limits
 from raylite.policies.bookmark import Bookmark
-from raylite.policies.errors import Error, NoReply, Unreachable
+from raylite.policies.errors import Error
 from raylite.policies.quorum import Member, Members
 
 
@@ -59,6 +60,7 @@ class Relay:
         self._informed: set[str] = set()
         self._store: PieceStore | None = None
         self._confirmed_us = 0
+        self.read = LogReading(reign, self._link).read
         self._ticker = service.hold(self._tick())
 
     # Events from the database
@@ -92,6 +94,12 @@ class Relay:
             self._link(member).post(release, lambda reply: None)
         await asyncio.sleep(0)
 
+    def trim(self, held: Bookmark) -> None:
+        """Tells followers that cold storage holds everything up to this confirmed entry."""
+        for member in self.core.contacts:
+            trim = m.Trim(self.core.database, member.incarnation, held)
+            self._link(member).post(trim, lambda reply: None)
+
     # Events from the peers
 
     def follow(self, connection: Connection, message: m.Follow) -> None:
@@ -106,28 +114,6 @@ class Relay:
             raise
         self._service.hold(self._watch(peer, connection))
         self._carry_out(effects)
-
-    async def read(self, after: Bookmark) -> m.Pieces | m.Missing:
-        """What some follower holds behind `after`; raises TimeoutError if none that agrees answers."""
-        return await asyncio.wait_for(self._read(after), limits.CALL_SECONDS)
-
-    async def _read(self, after: Bookmark) -> m.Pieces | m.Missing:
-        while True:
-            for member in self.core.leader.agreeing if self.core.leader else ():
-                reply = await self._read_from(member, after)
-                if isinstance(reply, m.Pieces | m.Missing):
-                    return reply
-            await asyncio.sleep(limits.RETRY_SECONDS)
-
-    async def _read_from(self, member: Member, after: Bookmark) -> Payload | None:
-        connection = self._link(member).connection
-        if connection is None:
-            return None
-        request = m.Read(self.core.database, member.incarnation, after, limits.READ_BYTES)
-        try:
-            return await connection.call(request, limits.CALL_SECONDS)
-        except (Unreachable, NoReply):
-            return None
 
     def _link(self, member: Member) -> Link:
         peer = peer_of(member)
@@ -176,6 +162,8 @@ class Relay:
                     self._append(effect, list(effect.pieces))
                 case Fetch():
                     self._fetch(effect)
+                case Rebase():
+                    self._rebase(effect)
                 case lead.Diverge():
                     self._diverge(effect.peer)
                 case lead.Confirmed():
@@ -253,6 +241,13 @@ class Relay:
             reply = m.Unknown(self.core.database, 0)
         pieces = describe_all(reply.after, reply.pieces) if isinstance(reply, m.Pieces) else []
         self._carry_out(self.core.fetched(effect.peer, reply, pieces, boottime()))
+
+    def _rebase(self, effect: Rebase) -> None:
+        leader = self.core.leader
+        member = leader.peers[effect.peer].member if leader and effect.peer in leader.peers else None
+        if leader is not None and member is not None:
+            message = m.Rebase(leader.database, member.incarnation, effect.number, leader.epoch, effect.base)
+            self._link(member).post(message, lambda reply: self._received(effect.peer, reply))
 
     def _diverge(self, peer: str) -> None:
         self._post(peer, None, m.Diverged(self.core.database, self.core.epoch))

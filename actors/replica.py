@@ -40,7 +40,7 @@ class Replica(Service):
     def __init__(self, config: ReplicaConfig, settings: Settings, around: Surroundings) -> None:
         self.config = config
         super().__init__(replica_name(config.database, config.region), config.region, settings, around)
-        self._copy = ReplicaCopy(config.database_id, config.database)
+        self._copy = ReplicaCopy(config.database_id, config.database, settings)
         self._shown = Shown(origin(config.database_id))
         self._following: Following | None = None
         self._exports: Exports | None = None

@@ -11,18 +11,27 @@ from functools import partial
 from pathlib import Path
 
 from raylite.actors.applying import Applier, Change
+from raylite.actors.cold.boot import advance, open_archive
 from raylite.actors.service import boottime
 from raylite.actors.storage.copy_check import checked
 from raylite.actors.storage.directory import Directory
 from raylite.actors.storage.engine import Engine, Execution
+from raylite.actors.storage.generation import Generation
 from raylite.actors.storage.replica_file import ReplicaFile
 from raylite.actors.storage.snapshot import Snapshot
 from raylite.actors.storage.thread import DatabaseThread
 from raylite.policies import limits
 from raylite.policies.bookmark import Bookmark
-from raylite.policies.errors import StorageFull, Unreachable
+from raylite.policies.errors import (
+    BookmarkError,
+    Corrupt,
+    ForeignDirectory,
+    StorageFull,
+    Unreachable,
+)
 from raylite.policies.query import Query
 from raylite.policies.status import CopyCheck
+from raylite.policies.system import Settings
 
 
 class ReplicaCopy:
@@ -31,10 +40,10 @@ class ReplicaCopy:
     full: why its disk took no more, None once it does again; closing: nothing that comes now is applied.
     """
 
-    def __init__(self, database_id: str, database: str) -> None:
+    def __init__(self, database_id: str, database: str, settings: Settings) -> None:
         self.full: StorageFull | None = None
         self.closing = False
-        self._database_id = database_id
+        self._database_id, self._settings = database_id, settings
         self._writer = DatabaseThread(f"{database} apply")
         self._reader = DatabaseThread(f"{database} read")
         self._directory: Directory | None = None
@@ -71,13 +80,28 @@ class ReplicaCopy:
     async def _open(self, directory: Directory) -> ReplicaFile:
         while True:
             try:
-                file = await self._writer.run(partial(ReplicaFile.open, directory, self._database_id))
+                file = await self._writer.run(partial(self._open_file, directory))
             except StorageFull as error:
                 self.full = error
                 await asyncio.sleep(limits.FULL_RETRY_SECONDS)
             else:
                 self.full = None
                 return file
+
+    def _open_file(self, directory: Directory) -> ReplicaFile:
+        """The file that is there, with what cold storage holds beyond it; the stream brings the rest.
+
+        Cold storage that is not there is a problem for the stream alone: it says so if followers have less, too.
+        """
+        generation = Generation.begin(directory, self._database_id)
+        settings = self._settings
+        if settings.cold:
+            try:
+                archive = open_archive(settings.cold, settings.system_id, self._database_id)
+                generation = advance(archive, generation)
+            except (Unreachable, ForeignDirectory, Corrupt, BookmarkError):
+                generation = Generation.begin(directory, self._database_id)
+        return ReplicaFile(generation)
 
     @property
     def spool(self) -> Path:

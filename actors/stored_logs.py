@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import cast
@@ -15,12 +16,16 @@ from typing import cast
 from raylite.actors.core import follower as core
 from raylite.actors.core import messages as m
 from raylite.actors.core.log import LogIndex
+from raylite.actors.core.piece import Piece
+from raylite.actors.core.store import StoreBase, StoreDropped, StoreGaveUp
 from raylite.actors.service import Hold, boottime
+from raylite.actors.storage.log_checkpoint import Checkpoint
 from raylite.actors.storage.log_file import Journal
 from raylite.actors.storage.log_records import Change, Location, Record, StoreJoined
 from raylite.actors.storage.log_state import Recovered
 from raylite.actors.storage.log_writer import GroupCommit, Outcome
 from raylite.actors.stream import Payload, to_failure
+from raylite.policies import limits
 from raylite.policies.bookmark import origin
 from raylite.policies.errors import Corrupt, Error, StorageFailed
 
@@ -43,6 +48,8 @@ class StoredLogs:
         self._stored_logs = journal.recovered
         for database in self._stored_logs:
             self._restore(database)
+        self._reached, self._trimmed = journal.started_in, True
+        self._discard_at = 0.0
         self._commit = GroupCommit(journal, asyncio.get_running_loop())
 
     @property
@@ -90,9 +97,17 @@ class StoredLogs:
         return reply
 
     def tick(self, now: float) -> None:
-        """Answers promises that waited for a lease."""
+        """Answers promises that waited for a lease; gives segments back that nobody needs."""
         for database, log in self._logs.items():
             self._carry_out(database, log.tick(now))
+        if self._trimmed and now >= self._discard_at:
+            self._trimmed, self._discard_at = False, now + limits.JOURNAL_DISCARD_SECONDS
+            self._discard()
+
+    def _discard(self) -> None:
+        needed = min([self._reached, *(one.oldest or self._reached for one in self._stored_logs.values())])
+        if needed > self._journal.oldest:
+            self._commit.discard(Checkpoint.of(self._stored_logs.values(), self._reached))
 
     def close(self) -> None:
         """Closes the journal once all that waits is synced; blocks meanwhile."""
@@ -152,6 +167,8 @@ class StoredLogs:
         try:
             for change, location in zip(changes, locations, strict=True):
                 stored.apply(change, location)
+                self._reached = location.segment
+                self._trimmed |= isinstance(change, StoreBase | StoreDropped | StoreGaveUp)
         except Corrupt as error:
             # What was just stored does not follow what was: our bug, and nothing to vouch for.
             self._crash(error)
@@ -166,7 +183,7 @@ class StoredLogs:
         self._logs[database] = core.FollowerLog(
             database,
             stored.incarnation,
-            LogIndex(stored.base, stored.members, [piece for piece, _ in stored.pieces]),
+            stored.index,
             promised=stored.promised,
             confirmed=stored.confirmed,
             gave_up=stored.gave_up,
@@ -184,19 +201,30 @@ class StoredLogs:
         try:
             pieces = await asyncio.to_thread(self._journal.read_many, locations)
         except Corrupt as error:
-            self._crash(error)
+            index = self._logs[database].index
+            if index.find(effect.after) is not None or effect.after.sequence >= index.base.sequence:
+                self._crash(error)
+                return
+            found = m.Missing(database, effect.after, index.base, index.tail)  # it was trimmed meanwhile
+            _settle([(reply, found)])
             return
         if not reply.done():
             reply.set_result(m.Pieces(database, effect.after, pieces, effect.tail, effect.confirmed))
 
     def _locations(self, database: str, effect: core.Load) -> list[Location]:
-        """Where the wanted pieces are, up to the first that was cut away meanwhile."""
-        start = self._logs[database].index.find(effect.after)
-        if start is None:
-            return []
-        stored = self._stored_logs[database].pieces[start : start + len(effect.pieces)]
-        pairs = zip(stored, effect.pieces, strict=False)
+        """Where the wanted pieces are, up to the first that was cut away or trimmed meanwhile."""
+        pieces = self._stored_logs[database].pieces
+        start = (
+            bisect_left(pieces, _order(effect.pieces[0]), key=lambda one: _order(one[0]))
+            if effect.pieces
+            else 0
+        )
+        pairs = zip(pieces[start : start + len(effect.pieces)], effect.pieces, strict=False)
         return [location for (held, location), wanted in pairs if held.place == wanted.place]
+
+
+def _order(piece: Piece) -> tuple[int, int]:
+    return piece.place.sequence, piece.number
 
 
 def _settle(replies: Sequence[tuple[Reply, Payload]]) -> None:

@@ -90,6 +90,8 @@ JOURNAL_QUEUE_BYTES = 64 << 20
 """Records that wait for a follower's journal; beyond this a follower takes no request that writes."""
 JOURNAL_ZERO_BYTES = 256 << 10
 """Written as zeros ahead of the journal's end: overwriting syncs in about half the time of filling new blocks."""
+JOURNAL_DISCARD_SECONDS = 1.0
+"""A follower looks so often at most for segments that it needs no more."""
 JOURNAL_IDLE_SECONDS = 0.05
 """A journal that has had nothing to write for this long notes on disk up to where it is synced."""
 JOURNAL_ROOM_SECONDS = 1.0
@@ -128,6 +130,10 @@ COLD_HANGING_CALLS = 16
 COLD_READS_AHEAD = 4
 COLD_RETRY_SECONDS = 1.0
 COLD_LONGEST_RETRY_SECONDS = 60.0
+COLD_NEAR_SECONDS = 5.0
+"""A copy that took no longer for what was uploaded meanwhile goes on from there with the stream."""
+COLD_TRIM_SECONDS = 60.0
+"""Followers keep what was uploaded within this time, and at most within twice as much: copies that start need it."""
 COLD_RUN_SECONDS = 6 * 3600.0
 """A snapshot or a fork that is not complete by then is given up."""
 COLD_GRACE_SECONDS = 24 * 3600.0

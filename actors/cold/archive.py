@@ -132,7 +132,7 @@ class Archive:
             raise BookmarkError(str(goal), "is of another database")
         problems: dict[str, str] = {}
         for manifest in self._manifests(without, problems, goal):
-            if chain := self._lead(manifest.state.bookmark, goal, without):
+            if chain := self.lead(manifest.state.bookmark, goal, without):
                 return Plan(goal, manifest, chain)
         if problems or without:
             reason = "; ".join(problems.values()) or "no other objects lead there"
@@ -199,7 +199,8 @@ class Archive:
             if manifest.objects.isdisjoint(bad):
                 yield manifest
 
-    def _lead(self, start: Bookmark, goal: Bookmark, bad: Collection[str]) -> Chain | None:
+    def lead(self, start: Bookmark, goal: Bookmark, bad: Collection[str] = ()) -> Chain | None:
+        """The log that leads from the whole entry `start` to `goal`, with nothing of `bad`; None if none does."""
         listed = [name for name, _ in self.segments(start) if str(name) not in bad]
         chain = Segments(listed, self.reader.contents).lead(start, goal)
         if chain is None or not chain.steps:

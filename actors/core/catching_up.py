@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from raylite.actors.core import messages as m
+from raylite.actors.core.base import Base
 from raylite.actors.core.confirmation import Confirmation
 from raylite.actors.core.peer import Peer, State
 from raylite.actors.core.piece import Piece
@@ -33,6 +34,14 @@ class Forward(msgspec.Struct, frozen=True):
     pieces: Sequence[bytes]
     place: Bookmark
     confirmed: Bookmark
+
+
+class Rebase(msgspec.Struct, frozen=True):
+    """Have this follower begin its log behind `base`: nobody holds what it misses before that any more."""
+
+    peer: str
+    number: int
+    base: Base
 
 
 class CatchingUp:
@@ -82,6 +91,19 @@ class CatchingUp:
         peer.sends_fetched(number, place, now)
         mark = self._mark(pieces[:count])
         return [Forward(peer.id, number, reply.after, reply.pieces[:count], place, mark)]
+
+    def rebase(self, peer: Peer, base: Base, now: float) -> list[Rebase]:
+        """What it misses is in cold storage alone, up to `base`, which is confirmed: it begins behind that."""
+        number = self._shipping.next_number()
+        peer.sends_fetched(number, base.place, now)
+        return [Rebase(peer.id, number, base)]
+
+    def rebased(self, peer: Peer, reply: m.Rebased, now: float) -> list[Fetch]:
+        """It begins there, or holds that already: go on with what follows."""
+        if peer.state is not State.CATCHING_UP or not peer.expects(reply.number):
+            return []
+        peer.heard(now)
+        return self.begin(peer, reply.place, now)
 
     def _mark(self, pieces: Sequence[Piece]) -> Bookmark:
         """The confirmed mark for a message with these pieces, no further than their last whole entry."""

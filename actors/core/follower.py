@@ -43,7 +43,7 @@ Effect = Store | Reply | Load
 def refusal_for_room(answer: m.FromFollower) -> m.NoRoom | None:
     """What to answer a leader instead, when a full disk kept from being stored what `answer` would vouch for."""
     match answer:
-        case m.Appended() | m.Mismatch() | m.Promised() | m.Refused():
+        case m.Appended() | m.Mismatch() | m.Promised() | m.Refused() | m.Rebased():
             return m.NoRoom(answer.database, answer.number, answer.epoch)
         case _:
             return None
@@ -121,6 +121,10 @@ class FollowerLog:
                 return self._append(message, to, now)
             case m.Read():
                 return [self._read(message, to)]
+            case m.Rebase():
+                return self._rebase(message, to)
+            case m.Trim():
+                return [*self._log.trim(message.held), Reply(to, m.Trimmed(self.database, self.index.base))]
             case m.Release():
                 self._allegiance.release(message.epoch, now)
                 return [Reply(to, m.Released(self.database)), *self.tick(now)]
@@ -226,8 +230,16 @@ class FollowerLog:
         """The end of this very append, never the own tail: what lies behind it may be another leader's."""
         return message.place
 
+    def _rebase(self, message: m.Rebase, to: object) -> list[Effect]:
+        if message.epoch < self.promised:
+            return [Reply(to, self._refused(message.number))]
+        stored = [*self._follow(message.epoch), *self._log.rebase(message.base)]
+        place = message.base.place
+        return [*stored, Reply(to, m.Rebased(self.database, message.number, message.epoch, place))]
+
     def _read(self, message: m.Read, to: object) -> Effect:
         index, chosen = self.index, self._log.read(message.after, message.limit)
         if chosen is None:
-            return Reply(to, m.Missing(self.database, message.after, index.base, index.tail))
+            start = index.base_at(0) if index.base.sequence else None
+            return Reply(to, m.Missing(self.database, message.after, index.base, index.tail, start))
         return Load(to, message.after, chosen, index.tail, self.confirmed)

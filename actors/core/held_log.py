@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from raylite.actors.core import messages as m
+from raylite.actors.core.base import Base
 from raylite.actors.core.log import LogIndex
 from raylite.actors.core.piece import Piece, count_same
-from raylite.actors.core.store import Store, StoreConfirmed, StoreCut, StoreFounded, StorePiece
+from raylite.actors.core.store import Store, StoreBase, StoreConfirmed, StoreCut, StoreFounded, StorePiece
 from raylite.policies.bookmark import Bookmark
 from raylite.policies.errors import Corrupt
 from raylite.policies.quorum import Members
@@ -29,6 +30,23 @@ class HeldLog:
             return []
         self.index = LogIndex(self.index.base, members)
         return [StoreFounded(members)]
+
+    def rebase(self, base: Base) -> list[Store]:
+        """Begin behind `base`, which is confirmed, with nothing else, unless more than that is known to be held."""
+        if self.index.find(base.place) is not None or self.confirmed.sequence >= base.place.sequence:
+            return []
+        self.index, self.confirmed = LogIndex.behind(base), base.place
+        return [StoreBase(base)]
+
+    def trim(self, held: Bookmark) -> list[Store]:
+        """Forget what cold storage holds, all up to `held`, as far as it is known here to be confirmed."""
+        end = min(held, self.confirmed, key=lambda place: place.sequence)
+        count = self.index.find(end)
+        base = self.index.base_at(count) if count else None
+        if count is None or base is None or self.index.whole(count) != count:
+            return []
+        self.index = LogIndex.behind(base, self.index.pieces[count:])
+        return [StoreBase(base)]
 
     def clear(self) -> None:
         """Hold nothing of the database any more."""

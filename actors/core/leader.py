@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import msgspec
 
 from raylite.actors.core import messages as m
-from raylite.actors.core.catching_up import CatchingUp, Fetch, Forward
+from raylite.actors.core.catching_up import CatchingUp, Fetch, Forward, Rebase
 from raylite.actors.core.confirmation import Confirmation
 from raylite.actors.core.membership import Membership, Propose
 from raylite.actors.core.peer import Peer, State
@@ -42,7 +42,7 @@ class Diverge(msgspec.Struct, frozen=True):
     peer: str
 
 
-Effect = Ship | Forward | Fetch | Confirmed | Fenced | Diverge | Propose
+Effect = Ship | Forward | Fetch | Rebase | Confirmed | Fenced | Diverge | Propose
 
 
 class Leader:
@@ -173,6 +173,8 @@ class Leader:
                 return self._appended(peer, reply, now)
             case m.Mismatch() if reply.epoch == self.epoch:
                 return self._mismatch(peer, reply, now)
+            case m.Rebased() if reply.epoch == self.epoch:
+                return self._catching_up.rebased(peer, reply, now)
             case m.NoRoom() if reply.epoch == self.epoch:
                 return self._filled(peer, reply, now)
             case m.Unknown():
@@ -194,11 +196,21 @@ class Leader:
         match reply:
             case m.Pieces() if reply.after == peer.place:
                 return self._catching_up.forward(peer, reply, pieces, now)
-            case m.Missing() if reply.after == peer.place and peer.member is None and self._lacks(peer.place):
-                return self._diverge(peer)
+            case m.Missing() if reply.after == peer.place:
+                return self._not_held(peer, reply, now)
             case _:
                 peer.stall()
                 return []
+
+    def _not_held(self, peer: Peer, reply: m.Missing, now: float) -> Sequence[Effect]:
+        """A follower that lags behind where others' logs begin begins there, too; a replica makes its copy anew."""
+        trimmed = reply.after.sequence < reply.base.sequence and self._catching_up.is_own(reply.base)
+        if peer.member is None and (trimmed or self._lacks(reply.after)):
+            return self._diverge(peer)
+        if peer.member is not None and trimmed and reply.start is not None:
+            return self._catching_up.rebase(peer, reply.start, now)
+        peer.stall()
+        return []
 
     def _appended(self, peer: Peer, reply: m.Appended, now: float) -> Sequence[Effect]:
         peer.acknowledge(reply.number, now, leased=reply.leased, room=reply.room)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from raylite.actors.core.base import Base
 from raylite.actors.core.piece import Kind, Piece
 from raylite.policies.bookmark import Bookmark
 from raylite.policies.errors import Corrupt
@@ -13,18 +14,32 @@ from raylite.policies.quorum import Members
 class LogIndex:
     """The pieces behind `base`, each following the one before it.
 
-    Only the last entry may be incomplete (more of its pieces are on their way); `tail` never is.
+    Only the last entry may be incomplete (more of its pieces are on their way); `tail` never is. members, epochs,
+    base_us: what the log up to the base says, see `Base`.
     """
 
-    def __init__(self, base: Bookmark, members: Members | None, pieces: Iterable[Piece] = ()) -> None:
-        self.base = base
+    def __init__(
+        self,
+        base: Bookmark,
+        members: Members | None,
+        pieces: Iterable[Piece] = (),
+        *,
+        epochs: Iterable[tuple[int, int]] = (),
+        base_us: int = 0,
+    ) -> None:
+        self.base, self._base_us = base, base_us
         self.pieces: list[Piece] = []
         self._whole = 0
         self._next: dict[bytes, int] = {base.digest: 0}
         self._members: list[tuple[int, Members]] = [] if members is None else [(-1, members)]
-        self.epochs: list[tuple[int, int]] = []
+        self.epochs: list[tuple[int, int]] = list(epochs)
         for piece in pieces:
             self.append(piece)
+
+    @classmethod
+    def behind(cls, base: Base, pieces: Iterable[Piece] = ()) -> LogIndex:
+        """The log that follows `base`."""
+        return cls(base.place, base.members, pieces, epochs=base.epochs, base_us=base.time_us)
 
     @property
     def tail(self) -> Bookmark:
@@ -34,7 +49,7 @@ class LogIndex:
     @property
     def tail_us(self) -> int:
         """The time in the last whole entry, 0 if there is none."""
-        return self.pieces[self._whole - 1].time_us if self._whole else 0
+        return self._time_us(self._whole)
 
     @property
     def members(self) -> Members | None:
@@ -54,6 +69,18 @@ class LogIndex:
         while count and not self.pieces[count - 1].last:
             count -= 1
         return count
+
+    def base_at(self, count: int) -> Base | None:
+        """What the first `count` pieces say, which end with a whole entry; None if the log has no members yet."""
+        place = self.place(count)
+        members = next((one for end, one in reversed(self._members) if end < count), None)
+        if members is None:
+            return None
+        epochs = tuple(epoch for epoch in self.epochs if epoch[1] <= place.sequence)
+        return Base(place, members, epochs, self._time_us(count))
+
+    def _time_us(self, count: int) -> int:
+        return self.pieces[count - 1].time_us if count else self._base_us
 
     def append(self, piece: Piece) -> None:
         """Put `piece` at the end; raises `Corrupt` if it cannot stand there."""
@@ -96,6 +123,6 @@ class LogIndex:
         self._whole = self.whole(count)
         while self._members and self._members[-1][0] >= count:
             self._members.pop()
-        tail_sequence = self.pieces[-1].place.sequence if self.pieces else -1
-        while self.epochs and self.epochs[-1][1] > tail_sequence:
+        end = self.place(count)
+        while self.epochs and self.epochs[-1][1] > end.sequence:
             self.epochs.pop()

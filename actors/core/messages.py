@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
+from raylite.actors.core.base import Base
 from raylite.policies.bookmark import Bookmark
 from raylite.policies.quorum import Members
 
@@ -67,6 +68,25 @@ class Read(Message, frozen=True):
     incarnation: str
     after: Bookmark
     limit: int
+
+
+class Rebase(Message, frozen=True):
+    """Let the log begin behind `base`, which is confirmed and which cold storage holds; epoch: as in `Append`.
+
+    A follower that holds that entry, or knows one at or above it to be confirmed, changes nothing.
+    """
+
+    incarnation: str
+    number: int
+    epoch: int
+    base: Base
+
+
+class Trim(Message, frozen=True):
+    """Cold storage holds everything up to `held`, a confirmed entry: the log need not, as far as it is confirmed."""
+
+    incarnation: str
+    held: Bookmark
 
 
 class Release(Message, frozen=True):
@@ -184,11 +204,29 @@ class Pieces(Message, frozen=True):
 
 
 class Missing(Message, frozen=True):
-    """`after` is not in this log: it was cut away, or is of another history. base, tail: what the log spans."""
+    """`after` is not in this log: it was cut away, trimmed, or is of another history. base, tail: what the log spans.
+
+    start: what the log up to `base` says, if that is not the database's beginning.
+    """
 
     after: Bookmark
     base: Bookmark
     tail: Bookmark
+    start: Base | None = None
+
+
+class Rebased(Message, frozen=True):
+    """The log has `place` in it, or begins with it, durably. Epoch and number are those of the request."""
+
+    number: int
+    epoch: int
+    place: Bookmark
+
+
+class Trimmed(Message, frozen=True):
+    """The log begins behind `base` now."""
+
+    base: Bookmark
 
 
 class Holding(Message, frozen=True):
@@ -216,7 +254,7 @@ class Dropped(Message, frozen=True):
     """Nothing of that database is held here, durably, nor are there copies of it on this node."""
 
 
-ToFollower = Join | Found | Promise | Append | Read | Release | Inspect | Drop
+ToFollower = Join | Found | Promise | Append | Read | Rebase | Trim | Release | Inspect | Drop
 FromFollower = (
     Joined
     | Founded
@@ -228,6 +266,8 @@ FromFollower = (
     | Unknown
     | Pieces
     | Missing
+    | Rebased
+    | Trimmed
     | Holding
     | Released
     | Dropped

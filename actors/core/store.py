@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from raylite.actors.core.base import Base
 from raylite.actors.core.piece import Piece
 from raylite.policies.bookmark import Bookmark
 from raylite.policies.quorum import Members
@@ -40,6 +41,12 @@ class StoreFounded(msgspec.Struct, frozen=True):
     members: Members
 
 
+class StoreBase(msgspec.Struct, frozen=True):
+    """Write that the log begins behind `base`: what follows that entry stays if the log holds it, else nothing does."""
+
+    base: Base
+
+
 class StoreGaveUp(msgspec.Struct, frozen=True):
     """Write that this database was found damaged and is held here no more."""
 
@@ -48,4 +55,13 @@ class StoreDropped(msgspec.Struct, frozen=True):
     """Write that this database is deleted: nothing is held of it, and it can never be joined again."""
 
 
-Store = StorePiece | StorePromise | StoreCut | StoreConfirmed | StoreFounded | StoreGaveUp | StoreDropped
+Store = (
+    StorePiece
+    | StorePromise
+    | StoreCut
+    | StoreConfirmed
+    | StoreFounded
+    | StoreBase
+    | StoreGaveUp
+    | StoreDropped
+)

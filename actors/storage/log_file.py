@@ -15,8 +15,10 @@ from contextlib import ExitStack, contextmanager
 from itertools import groupby
 from pathlib import Path
 
+from raylite.actors.storage import log_checkpoint
 from raylite.actors.storage import log_segment as segments
 from raylite.actors.storage.files import Files, RealFiles
+from raylite.actors.storage.log_checkpoint import Checkpoint
 from raylite.actors.storage.log_directory import Owner, claim
 from raylite.actors.storage.log_records import (
     PLACE_BYTES,
@@ -45,7 +47,10 @@ def new_salt() -> bytes:
 
 
 class Journal:
-    """An open journal. recovered: what it held at the start, by database id; all of it is durable."""
+    """An open journal. recovered: what it held at the start, by database id; all of it is durable.
+
+    oldest: the first segment that there is; started_in: the one that was the newest at the start.
+    """
 
     def __init__(
         self,
@@ -59,6 +64,7 @@ class Journal:
         salt: Callable[[], bytes],
     ) -> None:
         self.recovered: dict[str, Recovered] = recovery.states
+        self.oldest, self.started_in = min(recovery.salts), current.header.number
         self._files, self._directory, self._lock = files, directory, lock
         self._salts, self._current = recovery.salts, current
         self._segment_bytes, self._salt = segment_bytes, salt
@@ -169,6 +175,20 @@ class Journal:
             with self._opened(segment) as descriptor:
                 found += [self._read(descriptor, location) for location in group]
         return found
+
+    def discard(self, checkpoint: Checkpoint) -> None:
+        """Removes the segments before the checkpoint's first; what is left of them is in it. Cheap if there are none.
+
+        Raises `StorageFull` with nothing changed: the checkpoint needs room, too.
+        """
+        old = range(self.oldest, checkpoint.first)
+        if not old:
+            return
+        with self._or_broken("segments could not be removed"):
+            log_checkpoint.write(self._files, self._directory, checkpoint)
+            paths = [segments.path_of(self._directory, number) for number in old if number in self._salts]
+            log_checkpoint.remove_before(self._files, self._directory, paths)
+        self.oldest = checkpoint.first
 
     def close(self) -> None:
         """Syncs and marks what was written, and gives the directory back. Nothing may be called after this."""

@@ -18,8 +18,10 @@ from collections.abc import Iterable
 
 import msgspec
 
+from raylite.actors.core.base import Base
 from raylite.actors.core.piece import decode_members, encode_members
 from raylite.actors.core.store import (
+    StoreBase,
     StoreConfirmed,
     StoreCut,
     StoreDropped,
@@ -55,6 +57,7 @@ Change = (
     | StorePromise
     | StoreCut
     | StoreFounded
+    | StoreBase
     | StoreJoined
     | StoreGaveUp
     | StoreDropped
@@ -69,7 +72,7 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class Kind(enum.IntEnum):
-    """What a record says; REBASED and REMOVED (a segment that is gone for good) have their numbers reserved."""
+    """What a record says."""
 
     JOINED = 1
     FOUNDED = 2
@@ -80,7 +83,6 @@ class Kind(enum.IntEnum):
     GAVE_UP = 7
     SYNCED = 8
     REBASED = 9
-    REMOVED = 10
     DROPPED = 11
 
 
@@ -142,6 +144,8 @@ def take_apart(record: Record) -> Parts:
             return Parts(Kind.CUT, database, encode_place(place))
         case StoreFounded(members):
             return Parts(Kind.FOUNDED, database, encode_members(members))
+        case StoreBase(base):
+            return Parts(Kind.REBASED, database, msgspec.msgpack.encode(base))
         case StoreJoined(incarnation):
             return Parts(Kind.JOINED, database, incarnation.encode())
         case StoreGaveUp():
@@ -162,6 +166,8 @@ def decode_change(kind: int, payload: memoryview) -> Change:
                 return StoreCut(decode_place(payload))
             case Kind.FOUNDED:
                 return StoreFounded(decode_members(bytes(payload)))
+            case Kind.REBASED:
+                return StoreBase(msgspec.msgpack.decode(payload, type=Base))
             case Kind.JOINED:
                 return StoreJoined(str(payload, "utf-8"))
             case Kind.GAVE_UP:
@@ -170,7 +176,7 @@ def decode_change(kind: int, payload: memoryview) -> Change:
                 return StoreDropped()
             case _:
                 raise Corrupt("a journal", f"a record of kind {kind}", "this version does not know that kind")
-    except (struct.error, UnicodeDecodeError) as error:
+    except (struct.error, ValueError, RecursionError) as error:  # also text that is no UTF-8
         raise Corrupt("a journal", f"a record of kind {kind}", str(error)) from error
 
 

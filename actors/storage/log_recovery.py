@@ -14,10 +14,11 @@ from pathlib import Path
 import msgspec
 
 from raylite.actors.core.store import StoreCut, StoreGaveUp
+from raylite.actors.storage import log_checkpoint
 from raylite.actors.storage.files import Files
 from raylite.actors.storage.log_records import Encoder, Kind, Location, Parts, Record, take_apart
 from raylite.actors.storage.log_scan import Bad, Good, Scan, read_header, scan
-from raylite.actors.storage.log_segment import FIRST, Header
+from raylite.actors.storage.log_segment import FIRST, Header, path_of
 from raylite.actors.storage.log_state import Recovered
 from raylite.policies.errors import Corrupt
 
@@ -43,22 +44,32 @@ class Recovery:
         self.salts: dict[int, bytes] = {}
 
     def run(self, files: Files, directory: Path, numbers: Sequence[int], salt: bytes) -> Fresh:
-        """Reads all segments, if any; what is returned must be durable before `states` are used."""
+        """Reads the checkpoint and all segments, if any; what is returned must be durable before `states` are used."""
+        checkpoint = log_checkpoint.read(files, directory)
+        if checkpoint is not None:
+            self.states = {kept.database: Recovered.kept(kept) for kept in checkpoint.databases}
+            old = [number for number in numbers if number < checkpoint.first]
+            log_checkpoint.remove_before(files, directory, [path_of(directory, number) for number in old])
+            numbers = numbers[len(old) :]
+        return self._read(files, directory, numbers, salt, checkpoint.first if checkpoint else 1)
+
+    def _read(self, files: Files, directory: Path, numbers: Sequence[int], salt: bytes, first: int) -> Fresh:
         headers = [read_header(files, directory, number) for number in numbers]
         newest: Scan | None = None
         for before, number, header, following in zip(
-            [0, *numbers], numbers, headers, [*headers[1:], None], strict=False
+            [first - 1, *numbers], numbers, headers, [*headers[1:], None], strict=False
         ):
             if header is not None and header.previous != before:
                 self._lose(list(self.states))  # the segment between them is gone
             adjacent = following is not None and following.previous == number
             newest = scan(files, directory, number, following if adjacent else None)
             self._replay(newest)
-        return self._begin(salt) if newest is None else self._continue(newest, salt)
+        return self._begin(salt, first) if newest is None else self._continue(newest, salt)
 
-    def _begin(self, salt: bytes) -> Fresh:
-        self.salts[1] = salt
-        return Fresh(Header(1, salt), b"", frozenset())
+    def _begin(self, salt: bytes, first: int) -> Fresh:
+        self._lose(list(self.states))
+        self.salts[first] = salt
+        return Fresh(Header(first, salt, first - 1), b"", frozenset())
 
     def _replay(self, scanned: Scan) -> None:
         """Applies what was certainly synced in one segment, then gives up what is damaged in it."""
@@ -115,6 +126,7 @@ class Recovery:
     def _tidy(self, encoder: Encoder) -> None:
         """No log ends inside an entry, and whoever was given up stays so."""
         for state in self.states.values():
+            state.settle()
             if state.end != state.tail:
                 cut = StoreCut(state.tail)
                 state.apply(cut, encoder.add(take_apart(Record(state.database, cut))))

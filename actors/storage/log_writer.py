@@ -16,9 +16,10 @@ from time import monotonic
 import msgspec
 
 from raylite.actors.core.store import StorePiece
+from raylite.actors.storage.log_checkpoint import Checkpoint
 from raylite.actors.storage.log_file import Journal
 from raylite.actors.storage.log_records import Location, Record
-from raylite.policies.errors import Error, Overloaded, StorageFailed
+from raylite.policies.errors import Error, Overloaded, StorageFailed, StorageFull
 from raylite.policies.limits import (
     JOURNAL_BATCH_BYTES,
     JOURNAL_IDLE_SECONDS,
@@ -62,6 +63,7 @@ class GroupCommit:
         self._unanswered = 0
         self._failing = self._closing = False
         self._prepare_at = 0.0
+        self._checkpoint: Checkpoint | None = None
         self._final: StorageFailed | None = None
         self._thread = Thread(target=self._run, name="raylite-journal", daemon=True)
         self._thread.start()
@@ -108,6 +110,12 @@ class GroupCommit:
             self._unanswered += 1
             self._changed.notify()
 
+    def discard(self, checkpoint: Checkpoint) -> None:
+        """Lets the journal's thread remove what the checkpoint makes superfluous, soon."""
+        with self._changed:
+            self._checkpoint = checkpoint
+            self._changed.notify()
+
     def close(self) -> None:
         """Writes and syncs what waits, ends the thread and closes the journal. Blocks for that long."""
         with self._changed:
@@ -129,6 +137,7 @@ class GroupCommit:
                 else:
                     self._journal.mark()
                     self._prepare()
+                self._discard()
             ended = True
         except StorageFailed as error:
             self._fail([], error)
@@ -145,12 +154,15 @@ class GroupCommit:
             ready = self._changed.wait_for(self._is_ready, idle_seconds)
             if not ready:
                 return []
-            if self._failing or self._final is not None or not self._queue:
+            if self._failing or self._final is not None:
                 return None
-            return self._pop()
+            if self._queue:
+                return self._pop()
+            return [] if self._checkpoint is not None and not self._closing else None
 
     def _is_ready(self) -> bool:
-        return (not self._failing and bool(self._queue)) or self._closing or self._final is not None
+        waiting = bool(self._queue) or self._checkpoint is not None
+        return (not self._failing and waiting) or self._closing or self._final is not None
 
     def _pop(self) -> list[_Waiting]:
         batch = [self._queue.popleft()]
@@ -177,6 +189,13 @@ class GroupCommit:
         if self._journal.has_room or monotonic() >= self._prepare_at:
             self._journal.prepare()
             self._prepare_at = monotonic() + JOURNAL_ROOM_SECONDS
+
+    def _discard(self) -> None:
+        with self._changed:
+            checkpoint, self._checkpoint = self._checkpoint, None
+        if checkpoint is not None:
+            with contextlib.suppress(StorageFull):  # it is tried again with what is held then
+                self._journal.discard(checkpoint)
 
     def _fail(self, batch: list[_Waiting], error: Error) -> None:
         with self._changed:

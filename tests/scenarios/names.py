@@ -14,6 +14,7 @@ from typing import cast
 import msgspec
 
 from raylite.actors.core import messages as m
+from raylite.actors.core.base import Base
 from raylite.actors.core.piece import Header, Kind, Pages, Piece, describe, encode, encode_members
 from raylite.policies.bookmark import Bookmark, origin
 from raylite.policies.quorum import Member, Members
@@ -100,6 +101,8 @@ class Entries:
             case "epochs", _:
                 pairs = (one.split(":") for one in (text or "").split(","))
                 return tuple((int(epoch), int(first)) for epoch, first in pairs)
+            case "base" | "start", _ if kind is not Bookmark:
+                return Base(self.places[text], members_of("a,b,c")) if text else None
             case _ if kind is Bookmark:
                 return self.places[text or "0/0"]
             case _ if kind is bool:
@@ -116,6 +119,8 @@ class Entries:
         match value:
             case Bookmark() | bytes():
                 return self.found(value)
+            case Base():
+                return f"{self.found(value.place)}{self.show(value.members)}"
             case Piece():
                 return self.found(value.place)
             case Member():

@@ -140,7 +140,8 @@ def state(core: Core, entries: Entries, now: float) -> str:
     show = entries.show
     match core:
         case follower.FollowerLog():
-            log = f"log {show(core.index.pieces) or '0/0'} confirmed {show(core.confirmed)}"
+            begins = f"{show(core.index.base)}.." if core.index.base.sequence else ""
+            log = f"log {begins}{show(core.index.pieces) or ('' if begins else '0/0')} confirmed {show(core.confirmed)}"
             lease = f"lease {core.lease_seconds(now):g}{', gave up' if core.gave_up else ''}"
             return f"{log} promised {core.promised} {lease}"
         case replica.ReplicaLog():

@@ -12,7 +12,7 @@ from tests.scenarios.script import Command
 
 from raylite.actors.core import follower, leader, primary, replica
 from raylite.actors.core import messages as m
-from raylite.actors.core.catching_up import Fetch, Forward
+from raylite.actors.core.catching_up import Fetch, Forward, Rebase
 from raylite.actors.core.piece import describe_all
 from raylite.actors.core.shipping import Ship
 from raylite.actors.core.takeover import Ask
@@ -146,12 +146,12 @@ class World:
                     self._send(name, asker, effect.message)
                 case Ask():
                     self._send(name, name_of(effect.member), effect.message)
-                case Ship() | Forward() | Fetch() | leader.Diverge():
+                case Ship() | Forward() | Fetch() | Rebase() | leader.Diverge():
                     self._relay(name, effect)
                 case _:
                     self._lines.append(f"{name}: {self.entries.show(effect)}")
 
-    def _relay(self, name: str, effect: Ship | Forward | Fetch | leader.Diverge) -> None:
+    def _relay(self, name: str, effect: Ship | Forward | Fetch | Rebase | leader.Diverge) -> None:
         core = self.cores[name]
         assert isinstance(core, primary.PrimaryCore)
         assert core.leader is not None
@@ -160,6 +160,10 @@ class World:
             case Fetch():
                 read = m.Read(DATABASE, effect.source.incarnation, effect.after, 8 * 100)
                 self._send(name, name_of(effect.source), read, to)
+            case Rebase():
+                incarnation = effect.peer.partition("/")[2]
+                rebase = m.Rebase(DATABASE, incarnation, effect.number, core.epoch, effect.base)
+                self._send(name, to, rebase)
             case leader.Diverge():
                 self._send(name, to, m.Diverged(DATABASE, core.epoch))
             case Forward():

@@ -14,6 +14,7 @@ from raylite.actors.core import (
     replica,
     store,
 )
+from raylite.actors.core.base import Base
 from raylite.actors.core.log import LogIndex
 from raylite.actors.core.piece import Piece, decode_header
 from raylite.actors.core.simulation import copies, followers
@@ -63,6 +64,18 @@ class MarksAsSent(held_log.HeldLog):
 class MarksUpToItsTail(held_log.HeldLog):
     def _confirmed_after(self, message: messages.Append) -> Bookmark:
         return min(message.confirmed, self.index.tail, key=lambda place: place.sequence)
+
+
+class DropsWhatFollowsABase(held_log.HeldLog):
+    def rebase(self, base: Base) -> list[store.Store]:
+        self.index, self.confirmed = LogIndex.behind(base), base.place
+        return [store.StoreBase(base)]
+
+
+class TrimsAllItHolds(held_log.HeldLog):
+    def trim(self, held: Bookmark) -> list[store.Store]:
+        self.confirmed = self.index.tail
+        return super().trim(self.confirmed)
 
 
 class PromisesTheNewEpochAsItsTail(follower.FollowerLog):

@@ -295,6 +295,47 @@ def lost_disk(system: System) -> None:
     at(system, 1.0, lose)
 
 
+def late_rebase(system: System) -> None:
+    """Two followers miss what cold storage holds by then. All messages to them come twice, some of them late.
+
+    As soon as one forgets what it had acknowledged, the primary and its companion are cut off.
+    """
+    reached = {3: 0, 4: 0}
+    system.cold.used = True
+
+    def come_back() -> None:
+        system.network.duplication = 1.0
+        system.crowd()
+        at(system, 0.05, partial(cut, system, [system.newest.name], names(1, 2)))
+        look()
+
+    def look() -> None:
+        if system.network.duplication == 0.0:
+            return
+        for number, before in reached.items():
+            log = system.followers[number].process.log
+            reached[number] = log.index.tail.sequence if log else before
+            if reached[number] < before:
+                part()
+                return
+        at(system, 0.0005, look)
+
+    def part() -> None:
+        system.network.duplication = 0.0
+        side = [system.newest.name, *names(0)]
+        cut(system, side, names(1, 2, 3, 4))
+        system.start_primary()
+        cut(system, side, [system.newest.name])
+
+    def end() -> None:
+        system.network.duplication = 0.0
+        heal(system)
+
+    at(system, 0.4, partial(crash, system, 3, 4, seconds=1.5))
+    at(system, 1.92, come_back)
+    at(system, 4.5, end)
+
+
 def replicas_crash(system: System) -> None:
     """Replicas die with what nobody confirmed in their WAL."""
 

@@ -140,6 +140,18 @@ MISREADINGS = [
         Checker.CONFIRMED,
     ),
     Misreading(
+        "a repeated or late rebase drops what was acknowledged since",
+        Cores(follower=holding(mutant_logs.DropsWhatFollowsABase)),
+        steered(steering.late_rebase),
+        Checker.ORDER,
+    ),
+    Misreading(
+        "a follower trims what is not confirmed",
+        Cores(follower=holding(mutant_logs.TrimsAllItHolds)),
+        BLIND,
+        Checker.CONFIRMED,
+    ),
+    Misreading(
         "the membership is kept outside the log",
         Cores(primary=mutant_reigns.KeepsToTheMembersItWasTold),
         steered(steering.stale_hint),

@@ -9,8 +9,10 @@ from random import Random
 
 from tests.unit.log_disk import Disk
 
+from raylite.actors.core.base import Base
 from raylite.actors.core.piece import Header, Kind, Pages, describe, encode
 from raylite.actors.core.store import (
+    StoreBase,
     StoreConfirmed,
     StoreCut,
     StoreDropped,
@@ -38,12 +40,21 @@ class Held:
     members: Members | None = None
     promised: int = 0
     confirmed: Bookmark | None = None
+    base: Bookmark | None = None
     pieces: list[tuple[Bookmark, bool, bytes]] = field(default_factory=list[tuple[Bookmark, bool, bytes]])
     gave_up: bool = False
     dropped: bool = False
 
     def end(self, database: str) -> Bookmark:
-        return self.pieces[-1][0] if self.pieces else origin(database)
+        return self.pieces[-1][0] if self.pieces else self.base or origin(database)
+
+    def begin_behind(self, base: Base) -> None:
+        """What follows the base stays, if it is there."""
+        places = [place for place, _, _ in self.pieces]
+        self.pieces = self.pieces[places.index(base.place) + 1 :] if base.place in places else []
+        self.base, self.members = base.place, base.members
+        assert self.confirmed is not None
+        self.confirmed = max(self.confirmed, base.place, key=lambda place: place.sequence)
 
     def copy(self) -> Held:
         """One that may change by itself; what it consists of never changes."""
@@ -65,7 +76,8 @@ def apply(state: State, record: Record) -> None:
     held = state.setdefault(record.database, Held())
     match record.change:
         case StoreJoined(incarnation):
-            state[record.database] = Held(incarnation, confirmed=origin(record.database))
+            start = origin(record.database)
+            state[record.database] = Held(incarnation, confirmed=start, base=start)
         case StoreFounded(members):
             held.members = members
         case StorePromise(epoch):
@@ -77,11 +89,14 @@ def apply(state: State, record: Record) -> None:
                 held.pieces.pop()
         case StoreConfirmed(confirmed):
             held.confirmed = confirmed
+        case StoreBase(base):
+            held.begin_behind(base)
         case StoreGaveUp():
-            held.gave_up, held.pieces, held.confirmed = True, [], origin(record.database)
+            held.gave_up, held.pieces = True, []
+            held.confirmed = held.base = origin(record.database)
         case StoreDropped():
-            gone = Held(held.incarnation, confirmed=origin(record.database), dropped=True)
-            state[record.database] = gone
+            start = origin(record.database)
+            state[record.database] = Held(held.incarnation, confirmed=start, base=start, dropped=True)
 
 
 def copied(state: State) -> State:
@@ -104,7 +119,14 @@ def observe(journal: Journal) -> State:
         ]
         assert one.database == database
         found[database] = Held(
-            one.incarnation, one.members, one.promised, one.confirmed, pieces, one.gave_up, one.dropped
+            one.incarnation,
+            one.members,
+            one.promised,
+            one.confirmed,
+            one.base,
+            pieces,
+            one.gave_up,
+            one.dropped,
         )
     return found
 
@@ -183,8 +205,10 @@ class Writer:
         choice = self._random.random()
         if choice < 0.6:
             return [Record(database, self._piece(database, held))]
-        if choice < 0.85:
+        if choice < 0.8:
             return [Record(database, change) for change in self._confirm(database, held)]
+        if choice < 0.87:
+            return [Record(database, change) for change in self._base(held)]
         if choice < 0.92:
             return [Record(database, StorePromise(held.promised + self._random.randint(1, 3)))]
         if choice < 0.98:
@@ -209,9 +233,24 @@ class Writer:
         above = [place for place, last, _ in held.pieces if last and place.sequence > held.confirmed.sequence]
         return [StoreConfirmed(self._random.choice(above))] if above else []
 
+    def _base(self, held: Held) -> list[Change]:
+        """Behind a confirmed entry of the log, or now and then behind one that it never had."""
+        assert held.confirmed is not None
+        if held.members is None:
+            return []
+        whole = [
+            place for place, last, _ in held.pieces if last and place.sequence <= held.confirmed.sequence
+        ]
+        if self._random.random() < 0.15:
+            sequence = held.confirmed.sequence + self._random.randint(1, 20)
+            digest = self._random.randbytes(12)
+            place = Bookmark(held.confirmed.epoch, sequence, held.confirmed.history, digest)
+            return [StoreBase(Base(place, held.members, ((1, 1),), 5))]
+        return [StoreBase(Base(self._random.choice(whole), held.members))] if whole else []
+
     def _cut(self, database: str, held: Held) -> list[Change]:
         assert held.confirmed is not None
-        places = [origin(database), *(place for place, _, _ in held.pieces)]
+        places = [held.base or origin(database), *(place for place, _, _ in held.pieces)]
         cuttable = places[places.index(held.confirmed) : -1]
         return [StoreCut(self._random.choice(cuttable))] if cuttable else []
 

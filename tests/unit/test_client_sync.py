@@ -121,7 +121,7 @@ def test_an_interrupt_ends_the_wait_and_the_session_stays_usable_and_in_order(wo
 
 def test_an_interrupted_query_whose_turn_has_not_come_never_runs(world: World) -> None:
     session = database(world).with_session()
-    world.on(NEAR, After(0.2, world.answer(_query())))
+    world.on(NEAR, After(1.0, world.answer(_query())))
     with ThreadPoolExecutor(1) as threads:
         first = threads.submit(session.prepare(WRITE).run)
         wait_until(lambda: world.under_way)

@@ -151,15 +151,18 @@ def check_state(log: core.FollowerLog, disk: Disk) -> None:
 @given(st.data())
 @settings(max_examples=50)
 def test_no_promise_is_given_to_another_while_a_lease_runs(data: st.DataObject) -> None:
+    """A leader of a higher epoch proves that the lease of the one before is over: a quorum has waited for that."""
     log = core.FollowerLog(DATABASE, "a.1", LogIndex(START, MEMBERS), started=0.0)
-    now, until, holder = 0.0, 0.0, ""
+    now, until, holder, epoch = 0.0, 0.0, "", 0
     for number in range(data.draw(st.integers(1, 10))):
         now += data.draw(st.sampled_from([0.0, 0.3, 1.1]))
         message = request(data, number)
         for effect in [*log.receive(message, message, now), *log.tick(now)]:
             match effect:
                 case core.Reply(to=m.Append() as asked, message=m.Appended(leased=True)):
-                    until, holder = now + LEASE_SECONDS, asked.directory
+                    until, holder, epoch = now + LEASE_SECONDS, asked.directory, asked.epoch
+                case core.Reply(to=m.Append() as asked, message=m.Mismatch()) if asked.epoch > epoch:
+                    until, epoch = now, asked.epoch
                 case core.Reply(to=m.Promise() as asked, message=m.Promised()):
                     assert now >= until or holder == asked.directory
                 case _:

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from tests.unit.log_disk import Disk, PowerLoss
 from tests.unit.log_model import State, Writer, apply, copied, observe, opened, trimmed
 
+from raylite.actors.storage.log_checkpoint import Checkpoint
 from raylite.actors.storage.log_file import Journal
-from raylite.actors.storage.log_records import Record
+from raylite.actors.storage.log_records import Location, Record
+from raylite.actors.storage.log_state import Recovered
 from raylite.policies.errors import StorageFailed, StorageFull
 
 
@@ -27,10 +29,14 @@ class Life:
         self.disk = Disk(seed)
         self.certain: State = {}
         self.uncertain: list[Record] = []
+        self._stored: dict[str, Recovered] = {}
+        self._written: list[tuple[Record, Location]] = []
+        self._reached = 0
 
     def start(self) -> Journal:
         """Opens the journal; it must hold `certain` and a prefix of `uncertain`, and then that is certain."""
         journal = opened(self.disk)
+        self._stored, self._written, self._reached = journal.recovered, [], journal.started_in
         found = observe(journal)
         state = copied(self.certain)
         reached = [copied(state)]
@@ -57,6 +63,9 @@ class Life:
                 self._synced()
             if self.random.random() < 0.3:
                 self._mark(journal)
+            if self.random.random() < 0.2:
+                with suppress(StorageFull):
+                    self._discard(journal)
             journal.prepare()
 
     def _write(self, journal: Journal, batch: list[Record]) -> None:
@@ -66,7 +75,7 @@ class Life:
         except StorageFull:
             del self.uncertain[-len(batch) :]
             raise
-        assert len(locations) == len(batch)
+        self._written += zip(batch, locations, strict=True)
 
     def _mark(self, journal: Journal) -> None:
         needed = journal.unsynced or journal.unmarked
@@ -78,6 +87,15 @@ class Life:
         for record in self.uncertain:
             apply(self.certain, record)
         self.uncertain = []
+        for record, location in self._written:
+            state = self._stored.setdefault(record.database, Recovered(record.database))
+            state.apply(record.change, location)
+            self._reached = location.segment
+        self._written = []
+
+    def _discard(self, journal: Journal) -> None:
+        """Segments that nobody needs go, whatever is written and not yet synced."""
+        journal.discard(Checkpoint.of(self._stored.values(), self._reached))
 
 
 def live(life: Life, batches: int) -> None:

@@ -9,6 +9,7 @@ import msgspec
 
 from raylite.actors.core import follower as core
 from raylite.actors.core import store
+from raylite.actors.core.base import Base
 from raylite.actors.core.log import LogIndex
 from raylite.actors.core.piece import Piece
 from raylite.policies.bookmark import Bookmark, origin
@@ -96,6 +97,8 @@ class Recovered:
         self.incarnation = incarnation
         self.base = self.confirmed = origin(database)
         self.members: Members | None = None
+        self.epochs: tuple[tuple[int, int], ...] = ()
+        self.base_us = 0
         self.promised = 0
         self.pieces: list[Piece] = []
         self.gave_up = False
@@ -113,6 +116,8 @@ class Recovered:
                 self.confirmed = confirmed
             case store.StoreFounded(members):
                 self.members = members
+            case store.StoreBase(base):
+                self._begin_behind(base)
             case store.StoreGaveUp():
                 self.gave_up = True
             case StoreJoined() | store.StoreDropped():
@@ -122,6 +127,16 @@ class Recovered:
         while self.pieces and self.pieces[-1].place != place:
             self.pieces.pop()
 
+    def _begin_behind(self, base: Base) -> None:
+        places = [piece.place for piece in self.pieces]
+        self.pieces = self.pieces[places.index(base.place) + 1 :] if base.place in places else []
+        self.base, self.members, self.epochs, self.base_us = (
+            base.place, base.members, base.epochs, base.time_us,
+        )  # fmt: skip
+        self.confirmed = max(self.confirmed, base.place, key=lambda place: place.sequence)
+
     def index(self) -> LogIndex:
         """The log."""
-        return LogIndex(self.base, self.members, self.pieces)
+        return LogIndex(
+            self.base, self.members, self.pieces, epochs=self.epochs, base_us=self.base_us
+        )  # fmt: skip

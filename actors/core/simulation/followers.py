@@ -161,6 +161,8 @@ class FollowerProcess(Process):
         checkers = self.follower.checkers
         if isinstance(change, store.StoreConfirmed):
             checkers.marked(change.confirmed, self.name)
+        elif isinstance(change, store.StoreBase):
+            checkers.marked(change.base.place, self.name)
         elif isinstance(change, store.StoreGaveUp):
             checkers.violated(Checker.KEPT, f"{self.name} gave its log up")
 

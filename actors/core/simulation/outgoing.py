@@ -8,7 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from raylite.actors.core import messages as m
-from raylite.actors.core.catching_up import Fetch, Forward
+from raylite.actors.core.catching_up import Fetch, Forward, Rebase
+from raylite.actors.core.leader import Diverge
 from raylite.actors.core.peer import peer_of
 from raylite.actors.core.shipping import Ship
 from raylite.actors.core.simulation.entries import Made
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from raylite.actors.core.simulation.primaries import Primary
     from raylite.actors.core.simulation.replicas import Replica
 
+Effect = Ship | Ask | Forward | Fetch | Rebase | Diverge
 READ_BYTES = 1500
 LOST_BYTES = 0.02
 """Share of confirmations after which the bytes of some confirmed pieces are not at hand any more."""
@@ -60,6 +62,22 @@ class Outgoing:
         self._held_up.pop(peer, None)
         self._primary.core.lost(peer)
 
+    def carry_out(self, effect: Effect) -> None:
+        """Sends what the core wants sent."""
+        match effect:
+            case Ship():
+                self._ship(effect)
+            case Ask():
+                self._ask(effect)
+            case Forward():
+                self._append(effect, list(effect.pieces))
+            case Fetch():
+                self.read(effect.source, effect.after, partial(self._fetched, effect))
+            case Rebase():
+                self._rebase(effect)
+            case Diverge():
+                self._diverge(effect.peer)
+
     # Followers
 
     def _post(self, member: Member, message: m.ToFollower, answer: Answer) -> None:
@@ -74,7 +92,7 @@ class Outgoing:
         else:
             connection.break_()
 
-    def ask(self, effect: Ask) -> None:
+    def _ask(self, effect: Ask) -> None:
         """Asks for a promise."""
         peer = peer_of(effect.member)
         self._post(effect.member, effect.message, partial(self._received, peer))
@@ -84,13 +102,21 @@ class Outgoing:
         core = self._primary.core
         self._post(member, m.Release(core.database, member.incarnation, core.epoch), _ignore)
 
+    def trim(self, member: Member, held: Bookmark) -> None:
+        """Tells a follower what cold storage holds."""
+        self._post(member, m.Trim(self._primary.core.database, member.incarnation, held), _ignore)
+
+    def _rebase(self, effect: Rebase) -> None:
+        """Lets a follower begin anew behind what nobody else holds any more."""
+        leader = self._primary.core.leader
+        member = leader.peers[effect.peer].member if leader and effect.peer in leader.peers else None
+        if leader is not None and member is not None:
+            message = m.Rebase(leader.database, member.incarnation, effect.number, leader.epoch, effect.base)
+            self._post(member, message, partial(self._received, effect.peer))
+
     def read(self, member: Member, after: Bookmark, answer: Answer) -> None:
         """Asks a follower for what follows `after`."""
         self._post(member, m.Read(self._primary.core.database, member.incarnation, after, READ_BYTES), answer)
-
-    def fetch(self, effect: Fetch) -> None:
-        """Reads from a follower what another peer misses."""
-        self.read(effect.source, effect.after, partial(self._fetched, effect))
 
     def _fetched(self, effect: Fetch, reply: m.FromFollower) -> None:
         primary = self._primary
@@ -118,7 +144,7 @@ class Outgoing:
             for ordinal in [one for one in self._bytes if one < confirmed]:
                 del self._bytes[ordinal]
 
-    def ship(self, effect: Ship) -> None:
+    def _ship(self, effect: Ship) -> None:
         """Sends an append now if its bytes are at hand and nothing waits before it."""
         waiting = self._held_up.get(effect.peer)
         data = [self._bytes.get(ordinal) for ordinal in range(effect.first, effect.end)]
@@ -138,10 +164,6 @@ class Outgoing:
         del self._held_up[effect.peer]
         primary = self._primary
         primary.carry_out(primary.core.missing(effect.peer, effect.first, primary.now()))
-
-    def forward(self, effect: Forward) -> None:
-        """Sends an append of what was read from a follower."""
-        self._append(effect, list(effect.pieces))
 
     def _append(self, effect: Ship | Forward, pieces: list[bytes]) -> None:
         leader = self._primary.core.leader
@@ -206,7 +228,7 @@ class Outgoing:
             answer = partial(_send_back, connection, replica, partial(self._received, peer))
             connection.send(self._primary, partial(replica.stream, message, answer))
 
-    def diverge(self, peer: str) -> None:
+    def _diverge(self, peer: str) -> None:
         """Tells a replica that what it holds is not in the log."""
         self._send(peer, m.Diverged(self._primary.core.database, self._primary.core.epoch))
         self._informed.discard(peer)

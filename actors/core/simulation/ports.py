@@ -10,6 +10,7 @@ from raylite.policies.bookmark import Bookmark
 
 if TYPE_CHECKING:
     from raylite.actors.core.simulation.checkers import Checkers
+    from raylite.actors.core.simulation.cold import Cold
     from raylite.actors.core.simulation.cores import Cores
     from raylite.actors.core.simulation.followers import FollowerProcess
     from raylite.actors.core.simulation.network import Network
@@ -24,6 +25,7 @@ class Surroundings(Protocol):
     network: Network
     checkers: Checkers
     cores: Cores
+    cold: Cold
     bounds: Bounds
     database: str
     wall_clocks: bool

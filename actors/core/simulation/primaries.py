@@ -9,11 +9,12 @@ from typing import cast
 
 from raylite.actors.core import leader as lead
 from raylite.actors.core import primary as core
-from raylite.actors.core.catching_up import Fetch, Forward
+from raylite.actors.core.catching_up import Fetch, Forward, Rebase
 from raylite.actors.core.membership import Propose
 from raylite.actors.core.queries import Respond, Waiting
 from raylite.actors.core.shipping import Ship
 from raylite.actors.core.simulation.checkers import Checker
+from raylite.actors.core.simulation.cold import Archiving
 from raylite.actors.core.simulation.copies import DatabaseFile
 from raylite.actors.core.simulation.entries import FIRST_PAGE, Made, State, Writer
 from raylite.actors.core.simulation.history import Kind, Operation
@@ -195,20 +196,12 @@ class Primary(Process):
         """Effects, in order."""
         for effect in effects:
             match effect:
-                case Ship():
-                    self.outgoing.ship(effect)
+                case Ship() | Ask() | Forward() | Fetch() | Rebase() | lead.Diverge():
+                    self.outgoing.carry_out(effect)
                 case Respond():
                     self._respond(effect)
                 case lead.Confirmed():
                     self._confirmed(effect.place)
-                case Ask():
-                    self.outgoing.ask(effect)
-                case Forward():
-                    self.outgoing.forward(effect)
-                case Fetch():
-                    self.outgoing.fetch(effect)
-                case lead.Diverge():
-                    self.outgoing.diverge(effect.peer)
                 case Propose():
                     self._do(partial(self._propose, effect.members))
                 case core.Begin():
@@ -240,6 +233,7 @@ class Primary(Process):
         """The file is where the core wanted it."""
         self.pages = dict(self.directory.file.pages)
         self.core.replayed()
+        Archiving(self, self.around.cold)
         self.around.opened(self)
 
     def _confirmed(self, place: Bookmark) -> None:

@@ -33,6 +33,12 @@ class Replaying:
         self._file.anew()
         self._reached, self._old_goal = self._file.certain, None
 
+    def _from_cold_storage(self) -> None:
+        """Followers have trimmed what comes next."""
+        self._anew()
+        self._primary.around.cold.restore(self._file, self._place)
+        self._reached = self._file.certain
+
     def _go_on(self) -> None:
         if self._reached.digest == self._place.digest and self._old_goal is None:
             self._file.reach(self._place)
@@ -65,6 +71,8 @@ class Replaying:
         match reply:
             case m.Pieces() if reply.pieces and reply.after == self._reached:
                 self._write(reply)
+            case m.Missing() if reply.base.sequence > self._reached.sequence:
+                self._from_cold_storage()
             case m.Pieces() | m.Missing():
                 self._anew()
             case _:

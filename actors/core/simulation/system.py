@@ -9,6 +9,7 @@ from functools import partial
 from raylite.actors.core import messages as m
 from raylite.actors.core.shipping import Bounds
 from raylite.actors.core.simulation.checkers import Checker, Checkers
+from raylite.actors.core.simulation.cold import Cold
 from raylite.actors.core.simulation.cores import Cores
 from raylite.actors.core.simulation.followers import Follower, FollowerProcess
 from raylite.actors.core.simulation.network import Network
@@ -40,6 +41,7 @@ class System:
     def __init__(self, seed: int, cores: Cores) -> None:
         self.world = World(seed)
         self.cores, self.database = cores, DATABASE
+        self.cold = Cold(origin(DATABASE), seed)
         random = self.world.random
         self.network = Network(self.world)
         self.bounds = random.choice((Bounds(), Bounds(4000, 1000, 2000, 0), Bounds(12_000, 3000, 3000, 2)))
@@ -162,9 +164,9 @@ class System:
         self.members = primary.core.members
 
     def rebuilt(self, shown: Bookmark) -> None:
-        """A replica is told that what it shows is not in the log; never so if that is safe."""
+        """A replica is told that what it shows is not in the log; never so if that is safe, and not trimmed."""
         self.rebuilds += 1
-        if self.checkers.is_safe(shown):
+        if self.checkers.is_safe(shown) and shown.sequence >= self.cold.trimmed.sequence:
             self.checkers.violated(
                 Checker.CONVERGED, f"a replica at {shown}, which is safe, was told to rebuild"
             )
@@ -190,6 +192,8 @@ class System:
 
     def _restart_replica(self, old: Replica) -> None:
         index = self.replicas.index(old)
+        if old.directory.file.certain == old.directory.file.origin:
+            self.cold.restore(old.directory.file)
         self.replicas[index] = Replica(self, old.directory)
 
     def kill_primary(self) -> None:
