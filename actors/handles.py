@@ -120,9 +120,29 @@ class RaySurroundings:
     """The cluster around an actor or a driver."""
 
     async def endpoint(self, actor: str) -> Endpoint:
-        """Where the actor of this name listens now; raises `Unreachable`."""
-        found: Endpoint = await call(actor, "endpoint", seconds=limits.CONNECT_SECONDS)
-        return found
+        """Where the actor of this name listens now; raises `Unreachable`.
+
+        A call that is sent before Ray has noticed that the process died errs a second or two later, when the next
+        process may listen for long. So another is sent meanwhile, and the first answer counts.
+        """
+        asked: set[asyncio.Task[Endpoint]] = set()
+        try:
+            async with asyncio.timeout(limits.CONNECT_SECONDS):
+                while True:
+                    asked.add(asyncio.create_task(call(actor, "endpoint", seconds=limits.CONNECT_SECONDS)))
+                    done, asked = await asyncio.wait(
+                        asked, timeout=limits.ASK_ANOTHER_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                    )
+                    answered = [one for one in done if one.exception() is None]
+                    if answered or (done and not asked):
+                        return (answered or list(done))[0].result()
+        except TimeoutError as error:
+            raise Unreachable(
+                actor, f"nobody says where it listens within {limits.CONNECT_SECONDS:g} s"
+            ) from error
+        finally:
+            for one in asked:
+                one.cancel()
 
     def host(self) -> str:
         """The address of this node that other nodes reach."""

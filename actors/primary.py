@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Awaitable, Generator, Sequence
-from contextlib import contextmanager
 from functools import partial
 
 import msgspec
@@ -74,6 +74,7 @@ class Primary(Service):
         self._room: WalRoom | None = None
         self._transfers: PrimaryTransfers | None = None
         self._unopened: StorageFull | Unreachable | None = None
+        self._opened = asyncio.Event()
         self._hand_over = HandOver(self._commit)
         self.hold(self._start())
 
@@ -119,6 +120,7 @@ class Primary(Service):
 
     async def _query(self, query: Query) -> Answer | Failure:
         """The answer once all that it may have seen is confirmed; errors wait likewise."""
+        await self._opens(min(query.seconds, limits.OPENING_SECONDS))
         if query.at:
             return await self._read_past(query)
 
@@ -127,6 +129,12 @@ class Primary(Service):
 
         ran, mark = await self._run(query.database, query.bookmark, query.seconds, job)
         return self._answer(ran.execution, mark)
+
+    async def _opens(self, seconds: float) -> None:
+        """Waits a moment for a reign that is about to open: whoever finds it then need not ask again."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._opened.wait()
 
     async def _run(self, database: str, bookmark: str, seconds: float, job: Job) -> tuple[Ran, Bookmark]:
         """What the job did, and its bookmark, once all that it may have seen is confirmed."""
@@ -138,7 +146,7 @@ class Primary(Service):
             room.bytes = ran.wal_bytes
             return ran, await self._gate(relay, ran, deadline)
 
-    @contextmanager
+    @contextlib.contextmanager
     def _admitted(self, database: str, bookmark: str) -> Generator[tuple[Relay, PrimaryFile, WalRoom]]:
         """For the time of a query; raises if none may run here now."""
         relay, file, room = self.relay, self._file, self._room
@@ -237,10 +245,12 @@ class Primary(Service):
                 )
             except (StorageFull, Unreachable) as error:
                 self._unopened = error
+                self._opened.set()
                 await asyncio.sleep(limits.FULL_RETRY_SECONDS)
         self._unopened = None
         self._room = WalRoom(self.config.database, self._file, self._thread, self._leader, self.hold)
         self.relay.replayed()
+        self._opened.set()
         self._begin_archiving(self.relay, self._directory)
         await self.on_open()
 
@@ -272,6 +282,7 @@ class Primary(Service):
 
     def fenced(self, epoch: int) -> None:
         """Another primary reigns: this process goes, and does not come back by itself."""
+        self._opened.set()
         self.around.leave()
 
     async def stop(self) -> None:

@@ -167,6 +167,10 @@ OUTGOING_BYTES = FRAME_BYTES
 """Above this, a connection takes no new request."""
 CLOSE_SECONDS = 1.0
 """A closed connection may use this long to send what is in its buffer."""
+ASK_ANOTHER_SECONDS = 0.1
+"""Whoever looks for an actor asks again after this long, without giving up what was asked before."""
+OPENING_SECONDS = 1.0
+"""A query that reaches a primary just before it opens waits so long for that at most."""
 CONNECT_SECONDS = 3.0
 CALL_SECONDS = 10.0
 STATUS_SECONDS = 5.0

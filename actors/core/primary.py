@@ -141,7 +141,7 @@ class PrimaryCore:
             adopted = self.takeover.received(member, reply, now)
             if adopted:
                 return self.begin(adopted, now)
-        return []
+        return list(self.takeover.tick(now)) if isinstance(reply, m.Refused) else []
 
     def fetched(
         self, peer_id: str, reply: m.FromFollower, pieces: Sequence[Piece], now: float

@@ -39,7 +39,10 @@ class Takeover:
     """
 
     def __init__(self, database: str, members: Members, directory: str, *, jitter: float) -> None:
-        """`jitter`, 0 to 1, keeps two that take over at once from refusing each other for ever."""
+        """`jitter`, 0 to 1, keeps two that take over at once from refusing each other for ever.
+
+        The first refusal only tells which epochs there were, so the next attempt follows at once.
+        """
         self.database, self.members, self.directory = database, members, directory
         self.epoch = 0
         self.promises: dict[Member, m.Promised] = {}
@@ -47,6 +50,7 @@ class Takeover:
         self._highest = 0
         self._number = 0
         self._jitter = jitter
+        self._first = True
         self._next_attempt = 0.0
         self._next_ask = 0.0
 
@@ -94,7 +98,8 @@ class Takeover:
     def _refused(self, promised: int, now: float) -> None:
         if promised > self._highest:
             self._highest = promised
-            self._next_attempt = now + RETRY_SECONDS * self._jitter
+            self._next_attempt = now if self._first else now + RETRY_SECONDS * self._jitter
+            self._first = False
 
     def _adopt(self) -> Adopted | None:
         source, best = max(self.promises.items(), key=lambda item: _rank(item[1].tail))
