@@ -22,6 +22,7 @@ from raylite.actors.cold import timeline
 from raylite.actors.cold.archive import Archive
 from raylite.actors.cold.boot import open_archive
 from raylite.actors.cold.file_pages import FilePages
+from raylite.actors.cold.fork import fork
 from raylite.actors.cold.past import Past
 from raylite.actors.cold.restore import restore
 from raylite.actors.cold.retention import Retention
@@ -29,6 +30,7 @@ from raylite.actors.cold.snapshot import Run
 from raylite.actors.cold.uploader import Source, Uploader
 from raylite.actors.cold.uploading import UploadState
 from raylite.actors.service import boottime
+from raylite.actors.storage.copy_check import checked
 from raylite.actors.storage.engine import Engine, Execution
 from raylite.actors.storage.files import RealFiles
 from raylite.policies import limits
@@ -36,7 +38,8 @@ from raylite.policies.backoff import Backoff
 from raylite.policies.bookmark import Bookmark
 from raylite.policies.errors import Error, NotAllowed, Overloaded, Unreachable
 from raylite.policies.query import Query
-from raylite.policies.status import TimeSpan
+from raylite.policies.status import CopyCheck, TimeSpan
+from raylite.policies.system import Settings
 
 T = TypeVar("T")
 _THREADS = 3
@@ -83,13 +86,13 @@ class ConfirmedSource(Source, Protocol):
 
 
 class Archiving:
-    """One database's archive, as its primary keeps it. address: of the store; directory: its primary's."""
+    """One database's archive, as its primary keeps it. directory: its primary's."""
 
     def __init__(
-        self, address: str, system_id: str, database_id: str, source: ConfirmedSource, directory: Path
+        self, settings: Settings, database_id: str, source: ConfirmedSource, directory: Path
     ) -> None:
         self._past = Past(directory / "past", RealFiles(), time.time)
-        self._address, self._system_id, self._database_id = address, system_id, database_id
+        self._address, self._system_id, self._database_id = settings.cold, settings.system_id, database_id
         self._source, self._scratch = source, directory / "snapshot"
         self._ground = _Ground()
         self._uploader: Uploader | None = None
@@ -175,6 +178,18 @@ class Archiving:
         await self.flush(goal)
         return await self._ground.work(partial(self._past.file, await self._archive(), goal))
 
+    async def fork(self, fork_id: str, goal: Bookmark) -> int:
+        """See `PrimaryPast.fork`; `goal` is confirmed."""
+        await self.flush(goal)
+        archive = await self._archive()
+        manifest = await self._ground.work(partial(fork, archive, fork_id, goal, boottime))
+        return manifest.state.time_us
+
+    async def checked(self, goal: Bookmark) -> CopyCheck:
+        """What cold storage alone gives at `goal`, which is confirmed, read whole."""
+        path = await self.file(goal)
+        return await self._ground.work(partial(_checked, path, goal))
+
     async def _archive(self) -> Archive:
         """One of its own: an archive is for one thread at a time."""
         await self._opened()
@@ -259,6 +274,11 @@ class Archiving:
             finally:
                 self._scratch.unlink(missing_ok=True)
         return "; ".join(held.problems)
+
+
+def _checked(path: Path, goal: Bookmark) -> CopyCheck:
+    with closing(Engine.past(path)) as engine:
+        return checked(engine, "cold storage", "", goal)
 
 
 def _execute(path: Path, query: Query, deadline: float) -> Execution:

@@ -8,8 +8,8 @@ import msgspec
 
 from raylite.actors.stream import from_failure
 from raylite.policies import limits
-from raylite.policies.catalogue import DatabaseEntry
-from raylite.policies.errors import ConstraintError, DatabaseExists, DatabaseNotFound
+from raylite.policies.catalogue import DatabaseEntry, Fork
+from raylite.policies.errors import ConstraintError, Corrupt, DatabaseExists, DatabaseNotFound
 from raylite.policies.query import Answer, Failure, Mode, Query, Statement, Value
 from raylite.policies.quorum import Members
 
@@ -20,11 +20,17 @@ CREATE TABLE databases (
   replicas TEXT NOT NULL, replication TEXT NOT NULL, created_us INTEGER NOT NULL
 ) STRICT
 """,
+    "forks": """
+CREATE TABLE forks (
+  id TEXT PRIMARY KEY, parent TEXT NOT NULL, bookmark TEXT NOT NULL, time_us INTEGER NOT NULL
+) STRICT
+""",
     "deleted": """
 CREATE TABLE deleted (id TEXT PRIMARY KEY, members BLOB, deleted_us INTEGER NOT NULL) STRICT
 """,
 }
 COLUMNS = "id, name, members, region, replicas, replication, created_us"
+_ENTRIES = f"SELECT {COLUMNS}, parent, bookmark, time_us FROM databases LEFT JOIN forks USING (id)"
 
 Ask = Callable[[Query], Awaitable[Answer | Failure]]
 
@@ -52,12 +58,18 @@ class Catalogue:
 
     async def insert(self, entry: DatabaseEntry) -> None:
         """A new database; raises `DatabaseExists`."""
-        values = (entry.database_id, entry.name, None, entry.region, ",".join(entry.replicas))
+        values = (
+            entry.database_id, entry.name, None, entry.region, ",".join(entry.replicas), entry.replication,
+            entry.created_us,
+        )  # fmt: skip
+        new = [Statement(f"INSERT INTO databases ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", values)]
+        if entry.fork:
+            fork = (entry.database_id, entry.fork.parent, entry.fork.bookmark, entry.fork.time_us)
+            new.append(
+                Statement("INSERT INTO forks (id, parent, bookmark, time_us) VALUES (?, ?, ?, ?)", fork)
+            )
         try:
-            await self._run(
-                f"INSERT INTO databases ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                *values, entry.replication, entry.created_us,
-            )  # fmt: skip
+            await self._run_all(*new)
         except ConstraintError:
             raise DatabaseExists(entry.name) from None
 
@@ -71,14 +83,14 @@ class Catalogue:
 
     async def get(self, name: str) -> DatabaseEntry:
         """The database of this name; raises `DatabaseNotFound`."""
-        rows = await self._run(f"SELECT {COLUMNS} FROM databases WHERE name = ?", name)
+        rows = await self._run(f"{_ENTRIES} WHERE name = ?", name)
         if not rows:
             raise DatabaseNotFound(name)
         return _entry(rows[0])
 
     async def all(self) -> list[DatabaseEntry]:
         """All databases, by name."""
-        return [_entry(row) for row in await self._run(f"SELECT {COLUMNS} FROM databases ORDER BY name")]
+        return [_entry(row) for row in await self._run(f"{_ENTRIES} ORDER BY name")]
 
     async def delete(self, entry: DatabaseEntry, deleted_us: int) -> None:
         """Removes a database, for good: its name is free, and its id is noted among those that are deleted."""
@@ -87,6 +99,7 @@ class Catalogue:
         await self._run_all(
             Statement(note, (entry.database_id, members, deleted_us)),
             Statement("DELETE FROM databases WHERE id = ?", (entry.database_id,)),
+            Statement("DELETE FROM forks WHERE id = ?", (entry.database_id,)),
         )
 
     async def deleted(self) -> list[Deleted]:
@@ -117,11 +130,20 @@ def _deleted(row: tuple[Value, ...]) -> Deleted:
 
 
 def _members(encoded: Value) -> Members | None:
-    return msgspec.msgpack.decode(encoded, type=Members | None) if isinstance(encoded, bytes) else None
+    if not isinstance(encoded, bytes):
+        return None
+    try:
+        return msgspec.msgpack.decode(encoded, type=Members | None)
+    except (ValueError, RecursionError) as error:
+        raise Corrupt("the catalogue", "a database's members", str(error)) from error
+
+
+def _fork(parent: Value, bookmark: Value, time_us: Value) -> Fork | None:
+    return Fork(str(parent), str(bookmark), time_us) if isinstance(time_us, int) else None
 
 
 def _entry(row: tuple[Value, ...]) -> DatabaseEntry:
-    database_id, name, members, region, replicas, replication, created_us = row
+    database_id, name, members, region, replicas, replication, created_us, *fork = row
     assert isinstance(created_us, int), "the table is STRICT"
     return DatabaseEntry(
         str(database_id),
@@ -131,4 +153,5 @@ def _entry(row: tuple[Value, ...]) -> DatabaseEntry:
         tuple(one for one in str(replicas).split(",") if one),
         str(replication),
         created_us,
+        _fork(*fork),
     )

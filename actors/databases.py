@@ -9,10 +9,9 @@ from collections.abc import AsyncGenerator
 from raylite.actors.catalogue import Catalogue
 from raylite.actors.enlistment import Enlistment
 from raylite.actors.ports import Cluster
-from raylite.actors.primary import PrimaryConfig
 from raylite.policies.catalogue import DatabaseEntry
 from raylite.policies.errors import DatabaseNotFound, Error
-from raylite.policies.system import primary_name, replica_name
+from raylite.policies.system import PrimaryConfig, primary_name, replica_name
 
 
 class Databases:

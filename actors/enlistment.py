@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from raylite.actors.cold.fork import fork_base
 from raylite.actors.core import messages as m
+from raylite.actors.core.base import Base
 from raylite.actors.follower_calls import FollowerCalls
 from raylite.actors.surveyor import Surveyor
 from raylite.policies import limits
+from raylite.policies.bookmark import Bookmark
 from raylite.policies.catalogue import DatabaseEntry
 from raylite.policies.errors import Unreachable
 from raylite.policies.placement import choose_followers
@@ -49,9 +52,11 @@ class Enlistment:
     async def found(self, entry: DatabaseEntry) -> None:
         """A quorum of the members has the log's base from here on; raises `Unreachable`."""
         assert entry.members is not None, "members are written before the log is founded"
-        everyone = entry.members.current
+        everyone, base = entry.members.current, base_of(entry, entry.members)
         requests = [
-            self._followers.ask(one.follower, m.Found(entry.database_id, one.incarnation, entry.members))
+            self._followers.ask(
+                one.follower, m.Found(entry.database_id, one.incarnation, entry.members, base)
+            )
             for one in everyone
         ]
         answers = await asyncio.gather(*requests, return_exceptions=True)
@@ -60,3 +65,11 @@ class Enlistment:
         ]
         if not is_quorum(entry.members, founded):
             raise Unreachable(f"{entry.name}'s followers", f"{len(founded)} of {len(everyone)} answer")
+
+
+def base_of(entry: DatabaseEntry, members: Members) -> Base | None:
+    """Where a fork's log begins: cold storage has what is before that."""
+    if entry.fork is None:
+        return None
+    place = fork_base(entry.database_id, Bookmark.parse(entry.fork.bookmark))
+    return Base(place, members, (), entry.fork.time_us)

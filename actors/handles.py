@@ -19,7 +19,7 @@ from raylite.actors.core import messages as m
 from raylite.actors.follower import Follower
 from raylite.actors.follower_survey import followers_of
 from raylite.actors.ports import Survey, Whereabouts
-from raylite.actors.primary import Primary, PrimaryConfig
+from raylite.actors.primary import Primary
 from raylite.actors.ray_actors import actor as actor_of
 from raylite.actors.ray_actors import in_region, off_node, on_node
 from raylite.actors.ray_calls import asked, cause_of, find, kill
@@ -40,6 +40,7 @@ from raylite.policies.system import (
     REGISTRY_DATABASE,
     ROUTING,
     Node,
+    PrimaryConfig,
     RegistryPlan,
     Settings,
     Site,

@@ -7,10 +7,9 @@ from typing import Protocol
 
 import msgspec
 
-from raylite.actors.primary import PrimaryConfig
 from raylite.policies.catalogue import DatabaseEntry, RoutingTable
 from raylite.policies.status import ActorStatus
-from raylite.policies.system import Node, Site
+from raylite.policies.system import Node, PrimaryConfig, Site
 
 
 class Whereabouts(msgspec.Struct, frozen=True):

@@ -8,8 +8,6 @@ import random
 from collections.abc import Awaitable, Generator, Sequence
 from functools import partial
 
-import msgspec
-
 from raylite.actors.archiving import Archiving
 from raylite.actors.confirmed_log import ConfirmedLog
 from raylite.actors.core import messages as m
@@ -18,6 +16,7 @@ from raylite.actors.core.leader import Leader
 from raylite.actors.core.queries import Waiting
 from raylite.actors.core.takeover import Adopted
 from raylite.actors.hand_over import HandOver
+from raylite.actors.primary_past import PrimaryPast
 from raylite.actors.primary_transfers import Job, PrimaryTransfers
 from raylite.actors.reign_status import reign_status
 from raylite.actors.relay import Relay
@@ -27,7 +26,6 @@ from raylite.actors.storage.directory import Directory
 from raylite.actors.storage.engine import Execution
 from raylite.actors.storage.entries import EntryWriter, Made
 from raylite.actors.storage.primary_file import PrimaryFile, Ran
-from raylite.actors.storage.replacement import Replacement
 from raylite.actors.storage.spool import Spool
 from raylite.actors.storage.thread import DatabaseThread
 from raylite.actors.stream import Connection, Payload, to_failure
@@ -44,19 +42,9 @@ from raylite.policies.errors import (
 )
 from raylite.policies.query import Answer, Failure, Query
 from raylite.policies.quorum import Members
-from raylite.policies.status import ActorStatus, CopyCheck, Restored, TimeSpan
-from raylite.policies.system import Settings, primary_name
+from raylite.policies.status import ActorStatus, CopyCheck, Restored, TimeSpan, Verified
+from raylite.policies.system import PrimaryConfig, Settings, primary_name
 from raylite.policies.transfer import TransferRequest
-
-
-class PrimaryConfig(msgspec.Struct, frozen=True):
-    """Which database, and where. members: its first ones; directory: of this primary's files, within its node's."""
-
-    database_id: str
-    database: str
-    members: Members
-    region: str
-    directory: str
 
 
 class Primary(Service):
@@ -75,6 +63,14 @@ class Primary(Service):
         self._transfers: PrimaryTransfers | None = None
         self._unopened: StorageFull | Unreachable | None = None
         self._opened = asyncio.Event()
+        self._past = PrimaryPast(
+            self.name,
+            self.region,
+            config.database_id,
+            archive=self._archive,
+            admitted=self._admitted,
+            run=self._run,
+        )
         self._hand_over = HandOver(self._commit)
         self.hold(self._start())
 
@@ -122,7 +118,8 @@ class Primary(Service):
         """The answer once all that it may have seen is confirmed; errors wait likewise."""
         await self._opens(min(query.seconds, limits.OPENING_SECONDS))
         if query.at:
-            return await self._read_past(query)
+            execution, goal = await self._past.read(query)
+            return self._answer(execution, goal)
 
         def job(file: PrimaryFile, seconds: float, refusal: Error | None) -> Ran:
             return file.run(query, seconds, refusal)
@@ -160,11 +157,6 @@ class Primary(Service):
         finally:
             relay.core.dismissed()
 
-    async def _read_past(self, query: Query) -> Answer | Failure:
-        with self._admitted(query.database, query.at):
-            goal = Bookmark.parse(query.at)
-            return self._answer(await self._archive().read(query, goal), goal)
-
     async def moment(self, time_us: int) -> str:
         """See `Archiving.moment`."""
         return await self._archive().moment(time_us)
@@ -174,13 +166,16 @@ class Primary(Service):
         return await self._archive().span()
 
     async def restore(self, bookmark: str) -> Restored:
-        """Makes the database what it was at that bookmark, as one entry. Raises what a write raises."""
-        with self._admitted(self.config.database_id, bookmark):
-            path = await self._archive().file(Bookmark.parse(bookmark))
-        replacement = Replacement(path)
-        seconds = limits.LONGEST_QUERY_SECONDS
-        _, mark = await self._run(self.config.database_id, bookmark, seconds, replacement.run)
-        return Restored(str(mark), replacement.undo)
+        """See `PrimaryPast.restore`."""
+        return await self._past.restore(bookmark)
+
+    async def fork(self, fork_id: str, bookmark: str) -> int:
+        """See `PrimaryPast.fork`."""
+        return await self._past.fork(fork_id, bookmark)
+
+    async def verify(self) -> Verified:
+        """See `PrimaryPast.verify`."""
+        return await self._past.verify()
 
     def _archive(self) -> Archiving:
         if self.archiving is None:
@@ -251,15 +246,11 @@ class Primary(Service):
         self._room = WalRoom(self.config.database, self._file, self._thread, self._leader, self.hold)
         self.relay.replayed()
         self._opened.set()
-        self._begin_archiving(self.relay, self._directory)
-        await self.on_open()
-
-    def _begin_archiving(self, relay: Relay, directory: Directory) -> None:
-        settings, database_id = self.settings, self.config.database_id
-        if settings.cold:
-            source = ConfirmedLog(relay)
-            self.archiving = Archiving(settings.cold, settings.system_id, database_id, source, directory.path)
+        if self.settings.cold:
+            source = ConfirmedLog(self.relay)
+            self.archiving = Archiving(self.settings, self.config.database_id, source, self._directory.path)
             self.hold(self.archiving.run())
+        await self.on_open()
 
     async def on_open(self) -> None:
         """Called once queries can run."""

@@ -18,20 +18,20 @@ from raylite.actors.enlistment import Enlistment
 from raylite.actors.follower_calls import FollowerCalls
 from raylite.actors.holders import holders
 from raylite.actors.ports import Cluster
-from raylite.actors.primary import Primary, PrimaryConfig
+from raylite.actors.primary import Primary
 from raylite.actors.publication import Publication
 from raylite.actors.removal import Removal
 from raylite.actors.service import Surroundings, wall_us
 from raylite.actors.supervision import Supervision
 from raylite.actors.surveyor import Surveyor
 from raylite.policies import limits
-from raylite.policies.catalogue import DatabaseEntry
+from raylite.policies.catalogue import DatabaseEntry, Fork
 from raylite.policies.errors import Error, Unreachable
 from raylite.policies.names import database_name
 from raylite.policies.placement import primary_region, tolerated_nodes
 from raylite.policies.replication import Replication
 from raylite.policies.status import ActorStatus, Overview
-from raylite.policies.system import REGISTRY, Settings, Site, primary_name, replica_name
+from raylite.policies.system import REGISTRY, PrimaryConfig, Settings, Site, primary_name, replica_name
 
 
 class Registry(Primary):
@@ -108,19 +108,28 @@ class Registry(Primary):
 
     # The catalogue
 
-    async def create(self, name: str, location_hint: str, near: str, replication: str) -> DatabaseEntry:
+    async def create(
+        self,
+        name: str,
+        location_hint: str,
+        near: str,
+        replication: str,
+        database_id: str = "",
+        fork: Fork | None = None,
+    ) -> DatabaseEntry:
         """A new database, open for queries; raises `DatabaseExists`, `InvalidName`, or `Unreachable`.
 
-        location_hint, near: a region or ""; the first that there is wins. replication: see `DatabaseEntry`. If it
-        fails half-way the name is taken, and the next start or `lookup` completes it.
+        location_hint, near: a region or ""; the first that there is wins. replication: see `DatabaseEntry`.
+        database_id, fork: of a fork, for which cold storage has what it begins with. If it fails half-way the name is
+        taken, and the next start or `lookup` completes it.
         """
         database_name(name)
         await self.ready()
         regions = await self._surveyor.regions()
         region = primary_region(location_hint or None, near, regions, self.settings.regions) or regions[0]
         wanted = Replication.parse(replication).wanted(regions)
-        database_id = secrets.token_hex(16)
-        entry = DatabaseEntry(database_id, name, None, region, wanted, replication, wall_us())
+        database_id = database_id or secrets.token_hex(16)
+        entry = DatabaseEntry(database_id, name, None, region, wanted, replication, wall_us(), fork)
         entry = await self._databases.create(entry)
         replicas = [replica_name(name, one) for one in entry.replicas]
         waiting = [self._cluster.wait_for(one, limits.CALL_SECONDS) for one in replicas]

@@ -6,14 +6,13 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 
 from raylite.actors.ports import Cluster, Whereabouts
-from raylite.actors.primary import PrimaryConfig
 from raylite.actors.revival import lease_is_over
 from raylite.actors.service import boottime
 from raylite.policies import limits
 from raylite.policies.catalogue import DatabaseEntry
 from raylite.policies.errors import Error
 from raylite.policies.quorum import Member
-from raylite.policies.system import primary_name, replica_name
+from raylite.policies.system import PrimaryConfig, primary_name, replica_name
 
 ConfigOf = Callable[[DatabaseEntry], PrimaryConfig]
 Inspect = Callable[[str, Member], Awaitable[object]]

@@ -8,11 +8,20 @@ from raylite.policies.freshness import Health
 from raylite.policies.quorum import Members
 
 
+class Fork(msgspec.Struct, frozen=True):
+    """What a fork began as. parent: that database's name then; bookmark: its entry, as text; time_us: in that entry."""
+
+    parent: str
+    bookmark: str
+    time_us: int
+
+
 class DatabaseEntry(msgspec.Struct, frozen=True):
     """One database in the catalogue.
 
     members: first members of its relay, None while it is being made; region: of its primary; replicas: regions
-    that have one; replication: "auto", "disabled" or a comma-separated list of regions; created_us: wall clock.
+    that have one; replication: "auto", "disabled" or a comma-separated list of regions; created_us: wall clock; fork:
+    of what it is one, if it is.
     """
 
     database_id: str
@@ -22,6 +31,7 @@ class DatabaseEntry(msgspec.Struct, frozen=True):
     replicas: tuple[str, ...]
     replication: str
     created_us: int
+    fork: Fork | None = None
 
 
 class Placement(msgspec.Struct, frozen=True):

@@ -55,6 +55,18 @@ class CopyCheck(msgspec.Struct, frozen=True):
     problems: tuple[str, ...]
 
 
+class Verified(msgspec.Struct, frozen=True):
+    """A database against what cold storage gives of it, at `bookmark`, both read whole.
+
+    pages, digest: what cold storage gives; problems: in words, none if they are the same and both are whole.
+    """
+
+    bookmark: str
+    pages: int
+    digest: str
+    problems: tuple[str, ...]
+
+
 class TimeSpan(msgspec.Struct, frozen=True):
     """How far back a database can be read: texts of bookmarks, and their entries' times, microseconds since 1970."""
 

@@ -63,6 +63,16 @@ class RegistryPlan(msgspec.Struct, frozen=True):
     settings: Settings
 
 
+class PrimaryConfig(msgspec.Struct, frozen=True):
+    """Which database, and where. members: its first ones; directory: of this primary's files, within its node's."""
+
+    database_id: str
+    database: str
+    members: Members
+    region: str
+    directory: str
+
+
 def follower_name(index: int) -> str:
     """The actor name of a durability follower."""
     return f"follower:{index}"

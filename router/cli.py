@@ -13,6 +13,8 @@ from raylite.policies.errors import Error, Invalid
 from raylite.policies.transfer import Kind
 from raylite.router import cli_cluster
 from raylite.router import cli_output as output
+from raylite.router.cli_options import data_option, json_option
+from raylite.router.cli_past import fork, time_travel, verify
 from raylite.router.cli_session import CliSession
 from raylite.router.demo import run as run_demo
 from raylite.router.dump import Selection
@@ -32,12 +34,6 @@ class Group(click.Group):
         except Error as error:
             output.problem(error)
             sys.exit(REFUSED if isinstance(error, Invalid) else FAILED)
-
-
-data_option = click.option(
-    "--data", "data_dir", type=click.Path(path_type=Path), default=None, help="Data directory (~/.raylite)."
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -165,38 +161,9 @@ def execute(
         output.executed(found, as_json=as_json)
 
 
-@main.group(name="time-travel")
-def time_travel() -> None:
-    """Find the states that cold storage keeps of a database, and return to one."""
-
-
-@time_travel.command(name="info")
-@click.argument("name")
-@click.option("--timestamp", default=None, help="A time, as 2026-01-31T12:00:00Z or seconds since 1970.")
-@data_option
-@json_option
-def time_travel_info(name: str, timestamp: str | None, data_dir: Path | None, as_json: bool) -> None:
-    """Show the bookmark of now, or of a time, and how far back states are kept."""
-    with CliSession.joined(data_dir) as session:
-        output.show(session.time_travel_info(name, timestamp), as_json=as_json)
-
-
-@time_travel.command(name="restore")
-@click.argument("name")
-@click.option("--timestamp", default=None, help="A time, as 2026-01-31T12:00:00Z or seconds since 1970.")
-@click.option("--bookmark", default=None, help="A bookmark.")
-@data_option
-@json_option
-def time_travel_restore(
-    name: str, timestamp: str | None, bookmark: str | None, data_dir: Path | None, as_json: bool
-) -> None:
-    """Make the database what it was; shows the bookmark that undoes it."""
-    moment = bookmark if timestamp is None else timestamp
-    if moment is None or (timestamp and bookmark):
-        raise click.UsageError("give either --timestamp or --bookmark")
-    with CliSession.joined(data_dir) as session:
-        found = session.restore(name, moment)
-        output.show({"bookmark": found.bookmark, "undo": found.undo}, as_json=as_json)
+main.add_command(time_travel)
+main.add_command(fork)
+main.add_command(verify)
 
 
 @main.command()

@@ -52,6 +52,8 @@ def info(found: DatabaseInfo, *, as_json: bool) -> None:
         _json(msgspec.to_builtins(found))
         return
     console.print(f"{found.name} ({found.database_id}), primary in {found.region}", highlight=False)
+    if found.fork is not None:
+        console.print(f"a fork of {found.fork.parent} at {found.fork.bookmark}", highlight=False)
     console.print(actors(found.actors))
 
 

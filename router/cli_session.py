@@ -11,7 +11,7 @@ import msgspec
 from raylite.actors import handles
 from raylite.policies import limits
 from raylite.policies.catalogue import DatabaseEntry
-from raylite.policies.status import ActorStatus, Restored
+from raylite.policies.status import ActorStatus, Restored, Verified
 from raylite.policies.system import REGISTRY
 from raylite.router import api
 from raylite.router.background import background
@@ -99,6 +99,18 @@ class CliSession:
         database = api.connect(name)
         with steps(f"Restoring {name}"):
             return database.restore(moment)
+
+    def fork(self, name: str, new: str, moment: str | None) -> DatabaseInfo:
+        """Makes a database that begins as another one was."""
+        database = api.connect(name)
+        with steps(f"Forking {name}"):
+            return database.fork(new, moment).info()
+
+    def verify(self, name: str) -> Verified:
+        """Compares a database with what cold storage gives of it."""
+        database = api.connect(name)
+        with steps(f"Verifying {name}"):
+            return database.verify()
 
     def time_travel_info(self, name: str, timestamp: str | None) -> dict[str, object]:
         """The bookmark of now or of a time, and the oldest state that is kept."""

@@ -11,142 +11,28 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from os import PathLike, fspath
 from pathlib import Path
-from typing import overload
 
 from raylite.actors.transfers import Stop
 from raylite.policies import limits
-from raylite.policies.errors import LimitExceeded, OutcomeUnknown, ParameterError, Unreachable
-from raylite.policies.query import Mode, Value
+from raylite.policies.errors import OutcomeUnknown, ParameterError, Unreachable
+from raylite.policies.query import Mode
 from raylite.policies.query import Statement as Text
 from raylite.policies.session import FIRST_UNCONSTRAINED, begin
-from raylite.policies.status import Restored, TimeSpan
+from raylite.policies.status import Restored, TimeSpan, Verified
 from raylite.policies.transfer import Kind
-from raylite.router.asking import Asked, Asker, PrimaryAsker, SessionAsker
+from raylite.router.asking import PrimaryAsker, SessionAsker
 from raylite.router.desk import DatabaseInfo, Desk
 from raylite.router.dump import Selection
 from raylite.router.exporting import Exporter, kind_of
 from raylite.router.importing import Importer
 from raylite.router.moments import Moment, bookmark_in, time_us
 from raylite.router.moving import Exported, ImportedFile, Step, Watch
-from raylite.router.parameters import Bindable, checked, seconds_of, values
-from raylite.router.result import Result, Row, as_lists, first_of, results_of
+from raylite.router.parameters import Bindable, checked, seconds_of
+from raylite.router.result import Result, results_of
 from raylite.router.router import Router
+from raylite.router.statements import AsyncPast, AsyncSession, AsyncStatement, batch_of
 
-__all__ = ["AsyncDatabase", "AsyncPast", "AsyncSession", "AsyncStatement", "Bindable", "DatabaseInfo"]
-
-
-class AsyncStatement:
-    """One SQL statement of a session or, without one, of a database; it can be run any number of times.
-
-    `timeout` of its methods: seconds until an error comes instead of an answer, 30 unless given.
-    """
-
-    def __init__(self, asker: Asker, text: Text) -> None:
-        self._asker, self._text = asker, text
-
-    def __repr__(self) -> str:
-        return f"<statement {self.sql[:60]!r} with {len(self.params)} parameters>"
-
-    @property
-    def sql(self) -> str:
-        """Its text."""
-        return self._text.sql
-
-    @property
-    def params(self) -> tuple[Value, ...]:
-        """The values bound to it."""
-        return self._text.params
-
-    def bind(self, *values_: Bindable) -> AsyncStatement:
-        """A new statement with these values for its parameters, in order; this one stays as it is.
-
-        None, bool, int, float, str and bytes-like become NULL, INTEGER (True is 1), INTEGER, REAL, TEXT and BLOB; a
-        NaN becomes NULL. Raises `ParameterError` at once for other types, integers past 64 bits and text that SQLite
-        cannot hold, `LimitExceeded` for a value over 64 MiB or more than 32,766 values; a wrong number when it runs.
-        """
-        return AsyncStatement(self._asker, checked(Mode.RUN, self.sql, values(values_)))
-
-    async def all(self, *, timeout: float | None = None) -> Result:
-        """Runs it: all its rows, and what it did."""
-        asked = await self._ask(timeout)
-        return results_of(asked.answer, asked.round_trip_ms, asked.attempts)[0]
-
-    async def run(self, *, timeout: float | None = None) -> Result:
-        """Runs it: the same as `all`, the usual name for a statement that is run for what it does."""
-        return await self.all(timeout=timeout)
-
-    @overload
-    async def first(self, column: None = None, *, timeout: float | None = None) -> Row | None: ...
-    @overload
-    async def first(self, column: str, *, timeout: float | None = None) -> Value: ...
-    async def first(self, column: str | None = None, *, timeout: float | None = None) -> Row | Value:
-        """Runs it: its first row as a dict, or one column of that; None without rows.
-
-        Raises `StatementError` for a column that the result does not have; the statement has run then.
-        """
-        return first_of((await self._ask(timeout)).answer.results[0], column)
-
-    async def raw(self, *, column_names: bool = False, timeout: float | None = None) -> list[list[Value]]:
-        """Runs it: each row a list, columns of one name and all; in front the columns' names if they are wanted."""
-        return as_lists((await self._ask(timeout)).answer.results[0], column_names=column_names)
-
-    def text_for(self, database_id: str) -> Text:
-        """What travels; raises `ParameterError` if it was prepared for another database."""
-        if database_id != self._asker.database_id:
-            raise ParameterError(f"{self!r} was prepared for another database")
-        return self._text
-
-    async def _ask(self, seconds: float | None) -> Asked:
-        return await self._asker.ask(Mode.RUN, (self._text,), seconds)
-
-
-class AsyncSession:
-    """Queries in order, on the nearest copy: each sees all that the ones before it saw and wrote.
-
-    One is under way at a time; others wait for it, in the order in which they were called. That is sequential
-    consistency: the session reads its own writes and never goes back in time, whichever copy answers. Use it on one
-    event loop.
-    """
-
-    def __init__(self, asker: SessionAsker) -> None:
-        self._asker = asker
-
-    @property
-    def bookmark(self) -> str:
-        """The newest entry that this session has seen, to carry on elsewhere with `with_session`; "" before any."""
-        seen = self._asker.state.bookmark
-        return str(seen) if seen else ""
-
-    def get_bookmark(self) -> str | None:
-        """`bookmark`, but None before any."""
-        return self.bookmark or None
-
-    def prepare(self, sql: str) -> AsyncStatement:
-        """A statement of this session; the nearest copy compiles and runs it, and writes reach the primary."""
-        return AsyncStatement(self._asker, checked(Mode.RUN, sql))
-
-    async def batch(
-        self, statements: Iterable[AsyncStatement], *, timeout: float | None = None
-    ) -> list[Result]:
-        """Runs the statements in one transaction, in order: all of them or, on any error, none. One result each."""
-        return await _batch(self._asker, statements, timeout)
-
-
-class AsyncPast:
-    """A database as it was at one entry, which `bookmark` names: statements and batches that only read."""
-
-    def __init__(self, asker: PrimaryAsker, bookmark: str) -> None:
-        self._asker, self.bookmark = asker, bookmark
-
-    def prepare(self, sql: str) -> AsyncStatement:
-        """A statement that sees that state, whenever it runs; raises `NotAllowed` when it runs if it would write."""
-        return AsyncStatement(self._asker, checked(Mode.RUN, sql))
-
-    async def batch(
-        self, statements: Iterable[AsyncStatement], *, timeout: float | None = None
-    ) -> list[Result]:
-        """Runs the statements in order. One result each."""
-        return await _batch(self._asker, statements, timeout)
+__all__ = ["AsyncDatabase", "Bindable", "DatabaseInfo"]
 
 
 class AsyncDatabase:
@@ -177,7 +63,7 @@ class AsyncDatabase:
         self, statements: Iterable[AsyncStatement], *, timeout: float | None = None
     ) -> list[Result]:
         """Runs the statements on the primary in one transaction: all of them or, on any error, none."""
-        return await _batch(self._asker, statements, timeout)
+        return await batch_of(self._asker, statements, timeout)
 
     async def exec(self, sql: str, *, timeout: float | None = None) -> list[Result]:
         """Runs a text of many statements on the primary, each in a transaction of its own. One result each.
@@ -213,6 +99,22 @@ class AsyncDatabase:
         """
         bookmark = bookmark_in(moment) or await self._desk.moment(time_us(moment))
         return await self._desk.restore(bookmark)
+
+    async def fork(self, name: str, moment: Moment | None = None) -> AsyncDatabase:
+        """A new database that begins as this one was then, or is now; from there on they have nothing in common.
+
+        It takes seconds, whatever the size: cold storage is not copied. Raises what `at` does, `DatabaseExists` and
+        `InvalidName`. If nobody can say whether it was made (`Unreachable`), `connect` tells.
+        """
+        bookmark = await self._newest(self.seconds) if moment is None else bookmark_in(moment)
+        if bookmark is None:
+            assert moment is not None, "now is a bookmark"
+            bookmark = await self._desk.moment(time_us(moment))
+        return await self._desk.fork(name, bookmark)
+
+    async def verify(self) -> Verified:
+        """Compares the database, whole, with what cold storage alone gives of it; raises `Unreachable`."""
+        return await self._desk.verify()
 
     async def span(self) -> TimeSpan:
         """How far back `at` goes."""
@@ -280,13 +182,3 @@ def _kind(name: str) -> Kind:
 
 def _unwatched(step: Step) -> None:
     """Tells nobody."""
-
-
-async def _batch(asker: Asker, statements: Iterable[AsyncStatement], seconds: float | None) -> list[Result]:
-    texts = tuple([one.text_for(asker.database_id) for one in statements])
-    if not texts:
-        raise ParameterError("the batch holds no statement")
-    if len(texts) > limits.BATCH_STATEMENTS:
-        raise LimitExceeded("the batch", len(texts), limits.BATCH_STATEMENTS, "statements")
-    asked = await asker.ask(Mode.BATCH, texts, seconds)
-    return results_of(asked.answer, asked.round_trip_ms, asked.attempts)

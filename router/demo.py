@@ -23,8 +23,9 @@ from raylite.policies.errors import Error
 from raylite.policies.status import CopyCheck
 from raylite.router import api, dataset, demo_view
 from raylite.router.background import background
-from raylite.router.client import AsyncDatabase, AsyncSession
+from raylite.router.client import AsyncDatabase
 from raylite.router.progress import steps
+from raylite.router.statements import AsyncSession
 from raylite.router.tally import Tally
 
 CLIENTS_PER_REGION = 2

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from raylite.policies.status import ActorStatus, Restored, TimeSpan
+from raylite.policies.catalogue import Fork
+from raylite.policies.status import ActorStatus, Restored, TimeSpan, Verified
+
+if TYPE_CHECKING:
+    from raylite.router.client import AsyncDatabase
 
 
 class DatabaseInfo(msgspec.Struct, frozen=True):
-    """One database. actors: its primary first, then its replicas; those that did not answer are missing."""
+    """One database. actors: its primary first, then its replicas; those that did not answer are missing.
+
+    fork: what it began as, None if it is no fork.
+    """
 
     name: str
     database_id: str
     region: str
     replicas: tuple[str, ...]
     actors: tuple[ActorStatus, ...]
+    fork: Fork | None = None
 
 
 class Desk(Protocol):
@@ -32,6 +40,14 @@ class Desk(Protocol):
 
     async def restore(self, bookmark: str) -> Restored:
         """Makes it what it was at that bookmark."""
+        ...
+
+    async def fork(self, name: str, bookmark: str) -> AsyncDatabase:
+        """A new database that begins as this one was at that bookmark."""
+        ...
+
+    async def verify(self) -> Verified:
+        """Compares it with what cold storage gives."""
         ...
 
     async def span(self) -> TimeSpan:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -14,12 +16,20 @@ from raylite.actors.handles import RaySurroundings
 from raylite.actors.service import answers_nothing, distance_of
 from raylite.actors.stream import Connection, Identity, connect, tls_from_environment
 from raylite.policies import limits
-from raylite.policies.catalogue import DatabaseEntry, Placement, RouteEntry, RoutingTable
-from raylite.policies.errors import DatabaseNotFound, Error, NoReply, OutcomeUnknown, Unreachable
+from raylite.policies.catalogue import DatabaseEntry, Fork, Placement, RouteEntry, RoutingTable
+from raylite.policies.errors import (
+    DatabaseExists,
+    DatabaseNotFound,
+    Error,
+    NoReply,
+    OutcomeUnknown,
+    Unreachable,
+)
 from raylite.policies.freshness import Health
+from raylite.policies.names import database_name
 from raylite.policies.query import Answer, Failure, Query
 from raylite.policies.routing import Candidate, Nearest, RoutingPolicy
-from raylite.policies.status import ActorStatus, Restored, TimeSpan
+from raylite.policies.status import ActorStatus, Restored, TimeSpan, Verified
 from raylite.policies.system import REGISTRY, ROUTING, Settings
 from raylite.policies.transfer import TransferReply, TransferRequest
 from raylite.router.client import AsyncDatabase, DatabaseInfo
@@ -204,7 +214,10 @@ class _Desk:
         actors = (entry.primary, *entry.replicas)
         statuses = await statuses_of([one.actor for one in actors])
         regions = tuple(one.region for one in entry.replicas)
-        return DatabaseInfo(self._name, entry.database_id, entry.primary.region, regions, statuses)
+        known: DatabaseEntry = await handles.call(REGISTRY, "lookup", self._name)
+        return DatabaseInfo(
+            self._name, entry.database_id, entry.primary.region, regions, statuses, known.fork
+        )
 
     async def moment(self, time_us: int) -> str:
         found: str = await self._ask_primary("moment", time_us)
@@ -217,6 +230,28 @@ class _Desk:
             found: Restored = await handles.call(actor, "restore", bookmark, seconds=seconds)
         except Unreachable as error:
             raise OutcomeUnknown(self._name, str(error)) from error
+        return found
+
+    async def fork(self, name: str, bookmark: str) -> AsyncDatabase:
+        """The name is taken by the registry at the end; what cold storage has then is nobody's until that."""
+        database_name(name)
+        with contextlib.suppress(DatabaseNotFound):
+            await handles.call(REGISTRY, "lookup", name)
+            raise DatabaseExists(name)
+        fork_id = secrets.token_hex(16)
+        time_us: int = await self._ask_primary("fork", fork_id, bookmark)
+        fork = Fork(self._name, bookmark, time_us)
+        where = (await self._runtime.entry(self._name)).primary.region
+        entry: DatabaseEntry = await handles.call(
+            REGISTRY, "create", name, where, where, "auto", fork_id, fork, seconds=limits.START_SECONDS
+        )
+        return await self._runtime.open(entry, where)
+
+    async def verify(self) -> Verified:
+        entry = await self._runtime.entry(self._name)
+        found: Verified = await handles.call(
+            entry.primary.actor, "verify", seconds=limits.LONGEST_QUERY_SECONDS
+        )
         return found
 
     async def span(self) -> TimeSpan:

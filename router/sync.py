@@ -12,13 +12,14 @@ from typing import TypeVar, overload
 from raylite.policies import limits
 from raylite.policies.query import Value
 from raylite.policies.session import FIRST_UNCONSTRAINED
-from raylite.policies.status import Restored, TimeSpan
+from raylite.policies.status import Restored, TimeSpan, Verified
 from raylite.router.background import background
-from raylite.router.client import AsyncDatabase, AsyncPast, AsyncSession, AsyncStatement, DatabaseInfo
+from raylite.router.client import AsyncDatabase, DatabaseInfo
 from raylite.router.moments import Moment
 from raylite.router.moving import Exported, ImportedFile, Watch
 from raylite.router.parameters import Bindable, seconds_of
 from raylite.router.result import Result, Row
+from raylite.router.statements import AsyncPast, AsyncSession, AsyncStatement
 
 __all__ = ["Database", "Past", "Session", "Statement", "background"]
 
@@ -204,6 +205,19 @@ class Database(_Waiting):
         return background.run(
             self._inner.restore(moment), limits.LONGEST_QUERY_SECONDS + limits.START_SECONDS
         )
+
+    def fork(self, name: str, moment: Moment | None = None) -> Database:
+        """A new database that begins as this one was then, or is now; from there on they have nothing in common.
+
+        It takes seconds, whatever the size: cold storage is not copied. Raises what `at` does, `DatabaseExists` and
+        `InvalidName`. If nobody can say whether it was made (`Unreachable`), `connect` tells.
+        """
+        seconds = limits.COLD_FLUSH_SECONDS + 2 * limits.START_SECONDS
+        return Database(background.run(self._inner.fork(name, moment), seconds))
+
+    def verify(self) -> Verified:
+        """Compares the database, whole, with what cold storage alone gives of it; raises `Unreachable`."""
+        return background.run(self._inner.verify(), limits.LONGEST_QUERY_SECONDS + limits.START_SECONDS)
 
     def span(self) -> TimeSpan:
         """How far back `at` goes."""

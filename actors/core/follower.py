@@ -114,7 +114,7 @@ class FollowerLog:
             case _ if not self._knows(message.incarnation):
                 return [Reply(to, self._unknown(getattr(message, "number", 0)))]
             case m.Found():
-                return [*self._log.found(message.members), Reply(to, m.Founded(self.database))]
+                return [*self._log.found(message.members, message.base), Reply(to, m.Founded(self.database))]
             case m.Promise():
                 return self._promise(Asked(message, to), now)
             case m.Append():

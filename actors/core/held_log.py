@@ -24,12 +24,12 @@ class HeldLog:
         self.index = index
         self.confirmed = confirmed or index.base
 
-    def found(self, members: Members) -> list[Store]:
-        """Make `members` the base of the log, unless it has some."""
+    def found(self, members: Members, base: Base | None) -> list[Store]:
+        """Make `members` those that the log begins with, unless it has some; begin behind `base` if there is one."""
         if self.index.members is not None:
             return []
         self.index = LogIndex(self.index.base, members)
-        return [StoreFounded(members)]
+        return [StoreFounded(members), *(self.rebase(base) if base else [])]
 
     def rebase(self, base: Base) -> list[Store]:
         """Begin behind `base`, which is confirmed, with nothing else, unless more than that is known to be held."""

@@ -27,10 +27,11 @@ class Join(Message, frozen=True):
 
 
 class Found(Message, frozen=True):
-    """Make `members` the base of this incarnation's empty log, once."""
+    """Make `members` the base of this incarnation's empty log, once; a fork's log begins behind `base`."""
 
     incarnation: str
     members: Members
+    base: Base | None = None
 
 
 class Promise(Message, frozen=True):

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 import raylite
-from raylite.policies.errors import BookmarkError, NotAllowed, ParameterError
+from raylite.policies.errors import BookmarkError, DatabaseExists, NotAllowed, ParameterError
 
 REGIONS = ("enam", "weur", "apac")
 
@@ -20,10 +20,12 @@ def rows(session: raylite.Session | raylite.Past) -> list[int]:
 
 
 class Printed(msgspec.Struct):
-    """What `time-travel` commands print as JSON."""
+    """What these commands print as JSON."""
 
-    bookmark: str
+    bookmark: str = ""
     undo: str = ""
+    name: str = ""
+    problems: tuple[str, ...] = ()
 
 
 def command(directory: Path, *arguments: str) -> Printed:
@@ -60,3 +62,24 @@ def test_the_past_is_read_and_restored_and_sessions_go_on(system: Path, database
     undone = command(system, "time-travel", "restore", database.name, "--bookmark", restored.undo)
     assert undone.undo == session.bookmark
     assert rows(database.with_session(undone.bookmark)) == list(range(10))
+
+
+def test_a_fork_begins_as_its_parent_was_and_cold_storage_gives_back_both(
+    system: Path, database: raylite.Database
+) -> None:
+    session = database.with_session()
+    for n in range(5):
+        session.prepare("INSERT INTO t VALUES (1, ?)").bind(n).run()
+    bookmark, name = session.bookmark, f"{database.name}-copy"
+    session.prepare("INSERT INTO t VALUES (1, 5)").run()
+    assert command(system, "fork", database.name, name, "--bookmark", bookmark).name == name
+    with pytest.raises(DatabaseExists):
+        database.fork(name)
+    for region in REGIONS:
+        assert rows(raylite.connect(name, region=region).with_session()) == [0, 1, 2, 3, 4]
+    copy = raylite.connect(name)
+    copy.prepare("INSERT INTO t VALUES (1, 100)").run()
+    assert rows(copy.with_session("first-primary")) == [0, 1, 2, 3, 4, 100]
+    assert rows(database.with_session("first-primary")) == [0, 1, 2, 3, 4, 5]
+    for one in (database.name, name):
+        assert command(system, "verify", one).problems == ()

@@ -9,7 +9,7 @@ from raylite.actors.stream import Connection, Identity, connect
 from raylite.policies.errors import NoReply, Unreachable
 from raylite.policies.query import Answer, Failure, Query
 from raylite.policies.routing import Candidate, Nearest
-from raylite.policies.status import Restored, TimeSpan
+from raylite.policies.status import Restored, TimeSpan, Verified
 from raylite.policies.transfer import TransferReply, TransferRequest
 from raylite.router.client import AsyncDatabase, DatabaseInfo
 from raylite.router.ports import Route
@@ -40,6 +40,12 @@ class Driver:
 
     async def restore(self, bookmark: str) -> Restored:
         return await self._primary().restore(bookmark)
+
+    async def fork(self, name: str, bookmark: str) -> AsyncDatabase:
+        raise NotImplementedError("there is no registry here")
+
+    async def verify(self) -> Verified:
+        return await self._primary().verify()
 
     async def span(self) -> TimeSpan:
         return await self._primary().span()

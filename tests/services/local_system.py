@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from raylite.actors.core import messages as m
+from raylite.actors.core.base import Base
 from raylite.actors.follower import Follower
-from raylite.actors.primary import Primary, PrimaryConfig
+from raylite.actors.primary import Primary
 from raylite.actors.replica import Replica, ReplicaConfig
 from raylite.actors.service import Service
 from raylite.actors.storage.files import Files
 from raylite.actors.stream import Connection, Endpoint, Identity, connect, from_failure
+from raylite.policies.catalogue import DatabaseEntry
 from raylite.policies.errors import Error, Unreachable
 from raylite.policies.query import Answer, Failure, Mode, Query, Statement, Value
 from raylite.policies.quorum import Member, Members
 from raylite.policies.regions import Regions
-from raylite.policies.system import Settings
+from raylite.policies.system import PrimaryConfig, Settings
 
 REGIONS = ("enam", "weur", "apac")
 
@@ -72,13 +75,29 @@ class LocalSystem:
     async def start(self) -> None:
         for index in range(5):
             self.start_follower(index)
-        joined = [await self._ask(f"follower:{index}", m.Join(self.database_id)) for index in range(5)]
+        self.members = await self._found(self.database_id, lambda members: None)
+
+    async def _found(self, database_id: str, base: Callable[[Members], Base | None]) -> Members:
+        joined = [await self._ask(f"follower:{index}", m.Join(database_id)) for index in range(5)]
         named = enumerate(joined)
-        self.members = Members(
+        members = Members(
             tuple(Member(f"follower:{i}", one.incarnation) for i, one in named if isinstance(one, m.Joined))
         )
-        for one in self.members.current:
-            await self._ask(one.follower, m.Found(self.database_id, one.incarnation, self.members))
+        for one in members.current:
+            await self._ask(one.follower, m.Found(database_id, one.incarnation, members, base(members)))
+        return members
+
+    async def start_another(
+        self, entry: DatabaseEntry, base: Callable[[DatabaseEntry, Members], Base | None]
+    ) -> Primary:
+        """The primary of one more database, with a log of its own on the same followers."""
+        members = await self._found(entry.database_id, partial(base, entry))
+        directory = str(self.directory / f"primary-{entry.database_id}")
+        config = PrimaryConfig(entry.database_id, entry.name, members, "enam", directory)
+        primary = Primary(config, self.settings, self.around)
+        self.around.services[primary.name] = primary
+        self.forget_connections()
+        return primary
 
     def start_follower(self, index: int, files: Files | None = None) -> Follower:
         directory = str(self.directory / f"follower-{index}")
@@ -104,10 +123,10 @@ class LocalSystem:
 
     async def query(
         self, actor: str, sql: str, *params: Value, bookmark: str = "", mode: Mode = Mode.RUN,
-        seconds: float = 10.0, more: tuple[str, ...] = (), at: str = "",
+        seconds: float = 10.0, more: tuple[str, ...] = (), at: str = "", database_id: str = "",
     ) -> Answer:  # fmt: skip
         statements = (Statement(sql, params), *map(Statement, more))
-        query = Query(self.database_id, mode, statements, bookmark, seconds, at=at)
+        query = Query(database_id or self.database_id, mode, statements, bookmark, seconds, at=at)
         answer = await self._ask(actor, query)
         if isinstance(answer, Failure):
             raise from_failure(answer)

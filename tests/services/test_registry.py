@@ -14,11 +14,10 @@ from tests.unit.cluster_world import FakeCluster
 
 from raylite.actors.holders import holders
 from raylite.actors.ports import Whereabouts
-from raylite.actors.primary import PrimaryConfig
 from raylite.actors.registry import Registry
 from raylite.policies.errors import DatabaseExists, DatabaseNotFound, Unreachable
 from raylite.policies.quorum import Member, Members
-from raylite.policies.system import REGISTRY, Node, Site
+from raylite.policies.system import REGISTRY, Node, PrimaryConfig, Site
 
 NODES = [Node(str(number), ("enam", "weur", "apac")[number % 3]) for number in range(6)]
 

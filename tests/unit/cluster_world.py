@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from raylite.actors.ports import Survey, Whereabouts
-from raylite.actors.primary import PrimaryConfig
 from raylite.policies.catalogue import DatabaseEntry, RoutingTable
 from raylite.policies.errors import Unreachable
 from raylite.policies.status import ActorStatus
-from raylite.policies.system import Node, Site, replica_name
+from raylite.policies.system import Node, PrimaryConfig, Site, replica_name
 
 
 class FakeCluster:

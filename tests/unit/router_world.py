@@ -15,7 +15,7 @@ from raylite.policies.bookmark import origin
 from raylite.policies.errors import Error, NoReply, Unreachable
 from raylite.policies.query import Answer, Failure, Mode, Query, Rows, Statement, StatementMeta, Value
 from raylite.policies.routing import Candidate
-from raylite.policies.status import Restored, TimeSpan
+from raylite.policies.status import Restored, TimeSpan, Verified
 from raylite.policies.transfer import TransferReply, TransferRequest
 from raylite.router.client import AsyncDatabase, DatabaseInfo
 from raylite.router.ports import Route
@@ -94,6 +94,13 @@ class World:
 
     async def restore(self, bookmark: str) -> Restored:
         return Restored(mark(10), bookmark)
+
+    async def fork(self, name: str, bookmark: str) -> AsyncDatabase:
+        self.forked = (name, bookmark)
+        return AsyncDatabase(Router(name, "weur", self, self), "another", self)
+
+    async def verify(self) -> Verified:
+        return Verified(mark(9), 1, "00", ())
 
     async def span(self) -> TimeSpan:
         return TimeSpan(mark(1), 1_000_000, mark(9), 9_000_000)

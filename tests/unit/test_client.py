@@ -37,8 +37,9 @@ from raylite.policies.errors import (
     Unreachable,
 )
 from raylite.policies.query import Answer, Mode, Query, Rows, Statement, Value
-from raylite.router.client import AsyncDatabase, AsyncStatement, Bindable
+from raylite.router.client import AsyncDatabase, Bindable
 from raylite.router.result import Result
+from raylite.router.statements import AsyncStatement
 
 
 class Number(enum.IntEnum):

@@ -11,7 +11,6 @@ from tests.unit.cluster_world import FakeCluster
 
 from raylite.actors.core import messages as m
 from raylite.actors.ports import Whereabouts
-from raylite.actors.primary import PrimaryConfig
 from raylite.actors.supervision import Supervision
 from raylite.actors.surveyor import Surveyor
 from raylite.policies import limits
@@ -19,7 +18,7 @@ from raylite.policies.bookmark import origin
 from raylite.policies.catalogue import DatabaseEntry
 from raylite.policies.errors import DatabaseNotFound
 from raylite.policies.quorum import Member, Members
-from raylite.policies.system import Node, Site
+from raylite.policies.system import Node, PrimaryConfig, Site
 
 MEMBERS = Members(tuple(Member(f"follower:{number}", "x") for number in range(5)))
 ENTRY = DatabaseEntry("id", "shop", MEMBERS, "weur", ("enam", "weur"), "auto", 0)

@@ -1,0 +1,81 @@
+"""What a primary does with earlier states of its database: reading, restoring, forking, and a check that they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from raylite.actors.archiving import Archiving
+from raylite.actors.primary_transfers import Run
+from raylite.actors.storage.engine import Execution
+from raylite.actors.storage.primary_file import PrimaryFile, Ran
+from raylite.actors.storage.replacement import Replacement
+from raylite.policies import limits
+from raylite.policies.bookmark import Bookmark
+from raylite.policies.errors import Error
+from raylite.policies.query import Query
+from raylite.policies.status import CopyCheck, Restored, Verified
+
+Admitted = Callable[[str, str], AbstractContextManager[object]]
+"""For the time of a query about that database, at that bookmark; raises if none may run."""
+
+
+class PrimaryPast:
+    """That of one primary. archive: raises if there is none; run: as of `PrimaryTransfers`; name, region: its own."""
+
+    def __init__(
+        self,
+        name: str,
+        region: str,
+        database_id: str,
+        *,
+        archive: Callable[[], Archiving],
+        admitted: Admitted,
+        run: Run,
+    ) -> None:
+        self._name, self._region, self._database_id = name, region, database_id
+        self._archive, self._admitted, self._run = archive, admitted, run
+
+    async def read(self, query: Query) -> tuple[Execution, Bookmark]:
+        """What the query finds in the database as it was; see `Archiving.read`."""
+        with self._admitted(query.database, query.at):
+            goal = Bookmark.parse(query.at)
+            return await self._archive().read(query, goal), goal
+
+    async def restore(self, bookmark: str) -> Restored:
+        """Makes the database what it was at that bookmark, as one entry. Raises what a write raises."""
+        with self._admitted(self._database_id, bookmark):
+            path = await self._archive().file(Bookmark.parse(bookmark))
+        replacement = Replacement(path)
+        seconds = limits.LONGEST_QUERY_SECONDS
+        _, mark = await self._run(self._database_id, bookmark, seconds, replacement.run)
+        return Restored(str(mark), replacement.undo)
+
+    async def fork(self, fork_id: str, bookmark: str) -> int:
+        """Makes what a database of that id begins with, in cold storage; the time in the entry, microseconds.
+
+        The same call again is answered the same. Raises `BookmarkError` if that entry is not kept any more, and
+        `Unreachable` if cold storage is away.
+        """
+        with self._admitted(self._database_id, bookmark):
+            return await self._archive().fork(fork_id, Bookmark.parse(bookmark))
+
+    async def verify(self) -> Verified:
+        """Compares this copy, whole, with what cold storage alone gives at the same entry."""
+        found: list[CopyCheck] = []
+
+        def check(file: PrimaryFile, _seconds: float, _refusal: Error | None) -> Ran:
+            found.append(file.check(self._name, self._region))
+            return Ran(Execution([], False), Bookmark.parse(found[0].bookmark), False, file.wal_bytes)
+
+        await self._run(self._database_id, "", limits.LONGEST_QUERY_SECONDS, check)
+        (live,) = found
+        restored = await self._archive().checked(Bookmark.parse(live.bookmark))
+        problems = [f"the database: {one}" for one in live.problems]
+        problems += [f"cold storage: {one}" for one in restored.problems]
+        if (live.pages, live.digest) != (restored.pages, restored.digest):
+            problems.append(
+                f"the database has {live.pages} pages with digest {live.digest}, cold storage gives {restored.pages} "
+                f"pages with digest {restored.digest}"
+            )
+        return Verified(live.bookmark, live.pages, restored.digest, tuple(problems))
