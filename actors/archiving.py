@@ -186,9 +186,13 @@ class Archiving:
         return manifest.state.time_us
 
     async def checked(self, goal: Bookmark) -> CopyCheck:
-        """What cold storage alone gives at `goal`, which is confirmed, read whole."""
-        path = await self.file(goal)
-        return await self._ground.work(partial(_checked, path, goal))
+        """What cold storage alone gives at `goal`, which is confirmed, read whole: nothing that is here already.
+
+        Raises `Corrupt` if damage leaves no way there.
+        """
+        await self.flush(goal)
+        path = self._scratch.with_name(f"verify-{self._ground.nonce()}")
+        return await self._ground.work(partial(_checked, await self._archive(), goal, path))
 
     async def _archive(self) -> Archive:
         """One of its own: an archive is for one thread at a time."""
@@ -276,9 +280,13 @@ class Archiving:
         return "; ".join(held.problems)
 
 
-def _checked(path: Path, goal: Bookmark) -> CopyCheck:
-    with closing(Engine.past(path)) as engine:
-        return checked(engine, "cold storage", "", goal)
+def _checked(archive: Archive, goal: Bookmark, path: Path) -> CopyCheck:
+    try:
+        restore(archive, goal, RealFiles(), path)
+        with closing(Engine.past(path)) as engine:
+            return checked(engine, "cold storage", "", goal)
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _execute(path: Path, query: Query, deadline: float) -> Execution:

@@ -19,6 +19,7 @@ from raylite.actors.hand_over import HandOver
 from raylite.actors.primary_past import PrimaryPast
 from raylite.actors.primary_transfers import Job, PrimaryTransfers
 from raylite.actors.reign_status import reign_status
+from raylite.actors.rejoining import Finding, Rejoining
 from raylite.actors.relay import Relay
 from raylite.actors.replay import advance_by, bring_up
 from raylite.actors.service import Service, Surroundings, boottime, wall_us
@@ -205,16 +206,13 @@ class Primary(Service):
         self._directory = await asyncio.to_thread(
             Directory.claim_or_fresh, self.place(config.directory), limits.LEASE_SECONDS
         )
-        members = await self._first_members()
         spool = await asyncio.to_thread(Spool, self._directory.spool)
         self._transfers = PrimaryTransfers(self.name, self.region, spool, self._run)
         reign = core.PrimaryCore(
-            config.database_id, config.database, members, self._directory.id, jitter=random.random()
+            config.database_id, config.database, config.members, self._directory.id, jitter=random.random()
         )
         self.relay = Relay(self, self, reign)
-
-    async def _first_members(self) -> Members:
-        return self.config.members
+        self.hold(Finding(self.relay).run())
 
     def begin(self, adopted: Adopted) -> None:
         """A quorum promised: the reign's first entry goes behind what was adopted."""
@@ -250,6 +248,7 @@ class Primary(Service):
             source = ConfirmedLog(self.relay)
             self.archiving = Archiving(self.settings, self.config.database_id, source, self._directory.path)
             self.hold(self.archiving.run())
+        self.hold(Rejoining(self.relay).run())
         await self.on_open()
 
     async def on_open(self) -> None:

@@ -12,7 +12,7 @@ from raylite.actors.storage.primary_file import PrimaryFile, Ran
 from raylite.actors.storage.replacement import Replacement
 from raylite.policies import limits
 from raylite.policies.bookmark import Bookmark
-from raylite.policies.errors import Error
+from raylite.policies.errors import Corrupt, Error
 from raylite.policies.query import Query
 from raylite.policies.status import CopyCheck, Restored, Verified
 
@@ -61,7 +61,7 @@ class PrimaryPast:
             return await self._archive().fork(fork_id, Bookmark.parse(bookmark))
 
     async def verify(self) -> Verified:
-        """Compares this copy, whole, with what cold storage alone gives at the same entry."""
+        """Compares this copy, whole, with what cold storage alone gives at the same entry; writes wait meanwhile."""
         found: list[CopyCheck] = []
 
         def check(file: PrimaryFile, _seconds: float, _refusal: Error | None) -> Ran:
@@ -70,12 +70,21 @@ class PrimaryPast:
 
         await self._run(self._database_id, "", limits.LONGEST_QUERY_SECONDS, check)
         (live,) = found
-        restored = await self._archive().checked(Bookmark.parse(live.bookmark))
-        problems = [f"the database: {one}" for one in live.problems]
-        problems += [f"cold storage: {one}" for one in restored.problems]
-        if (live.pages, live.digest) != (restored.pages, restored.digest):
-            problems.append(
-                f"the database has {live.pages} pages with digest {live.digest}, cold storage gives {restored.pages} "
-                f"pages with digest {restored.digest}"
+        try:
+            restored = await self._archive().checked(Bookmark.parse(live.bookmark))
+        except Corrupt as error:
+            return Verified(
+                live.bookmark, 0, "", (f"cold storage is damaged at {error.where}: {error.reason}",)
             )
-        return Verified(live.bookmark, live.pages, restored.digest, tuple(problems))
+        return Verified(live.bookmark, restored.pages, restored.digest, tuple(_differences(live, restored)))
+
+
+def _differences(live: CopyCheck, restored: CopyCheck) -> list[str]:
+    problems = [f"the database: {one}" for one in live.problems]
+    problems += [f"cold storage: {one}" for one in restored.problems]
+    if (live.pages, live.digest) != (restored.pages, restored.digest):
+        problems.append(
+            f"the database has {live.pages} pages with digest {live.digest}, cold storage gives {restored.pages} "
+            f"pages with digest {restored.digest}"
+        )
+    return problems

@@ -25,7 +25,7 @@ from raylite.actors.storage.entries import Made
 from raylite.actors.stream import Connection, Payload
 from raylite.policies import limits
 from raylite.policies.bookmark import Bookmark
-from raylite.policies.errors import Error
+from raylite.policies.errors import Error, Unreachable
 from raylite.policies.quorum import Member, Members
 
 
@@ -99,6 +99,17 @@ class Relay:
         for member in self.core.contacts:
             trim = m.Trim(self.core.database, member.incarnation, held)
             self._link(member).post(trim, lambda reply: None)
+
+    def change_members(self, following: tuple[Member, ...]) -> None:
+        """Begins to replace the members; nothing happens while a change is under way."""
+        self._carry_out(self.core.change_members(following, boottime()))
+
+    async def ask(self, member: Member, message: m.Join | m.Inspect) -> Payload | None:
+        """What this follower answers, whatever its incarnation; raises an `Error`."""
+        connection = self._link(member).connection
+        if connection is None:
+            raise Unreachable(member.follower, "there is no connection to it")
+        return await connection.call(message, limits.CALL_SECONDS)
 
     # Events from the peers
 
@@ -263,8 +274,14 @@ class Relay:
         while True:
             for member in self.core.contacts:
                 self._link(member)
+            self._forget_former({peer_of(member) for member in self.core.contacts})
             self._carry_out(self.core.tick(boottime()))
             await asyncio.sleep(limits.LEASE_SECONDS / 20)
+
+    def _forget_former(self, contacts: set[str]) -> None:
+        """Nobody is dialled that is neither a member nor to become one."""
+        for peer in [one for one in self._links if one not in contacts]:
+            self._links.pop(peer).close()
 
 
 def _settle(effect: Respond) -> None:

@@ -75,10 +75,10 @@ class StoredLogs:
         """The answer to a relay message, once what it vouches for is durable; raises `Overloaded` if too much waits."""
         self._commit.check_room()
         reply: Reply = asyncio.get_running_loop().create_future()
-        if isinstance(payload, m.Join) and payload.database not in self._logs:
+        log = self._logs.get(payload.database)
+        if isinstance(payload, m.Join) and (log is None or log.gave_up):
             self._join(payload.database, reply)
             return reply
-        log = self._logs.get(payload.database)
         if log is None:
             return m.Unknown(payload.database, getattr(payload, "number", 0))
         log.has_room = self._commit.has_room
@@ -114,7 +114,10 @@ class StoredLogs:
         self._commit.close()
 
     def _join(self, database: str, reply: Reply) -> None:
-        """Makes an incarnation and an empty log; the answer waits until both are durable."""
+        """Makes an incarnation and an empty log; the answer waits until both are durable.
+
+        One that was given up is gone: nothing answers for it any more.
+        """
         incarnation = secrets.token_hex(8)
         self._logs[database] = core.FollowerLog(
             database, incarnation, LogIndex(origin(database), None), started=boottime()

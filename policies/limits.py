@@ -90,6 +90,10 @@ JOURNAL_QUEUE_BYTES = 64 << 20
 """Records that wait for a follower's journal; beyond this a follower takes no request that writes."""
 JOURNAL_ZERO_BYTES = 256 << 10
 """Written as zeros ahead of the journal's end: overwriting syncs in about half the time of filling new blocks."""
+REJOIN_SECONDS = 5.0
+"""A follower that says for so long that it holds a database no more, which it should, joins it anew."""
+HINT_SECONDS = 2.0
+"""A primary that no quorum of the followers that it was told of has promised anything for so long asks who is one."""
 JOURNAL_DISCARD_SECONDS = 1.0
 """A follower looks so often at most for segments that it needs no more."""
 JOURNAL_IDLE_SECONDS = 0.05

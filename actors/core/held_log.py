@@ -28,8 +28,10 @@ class HeldLog:
         """Make `members` those that the log begins with, unless it has some; begin behind `base` if there is one."""
         if self.index.members is not None:
             return []
+        if base is not None:
+            return self.rebase(base)  # one record says both: half of them would be another log
         self.index = LogIndex(self.index.base, members)
-        return [StoreFounded(members), *(self.rebase(base) if base else [])]
+        return [StoreFounded(members)]
 
     def rebase(self, base: Base) -> list[Store]:
         """Begin behind `base`, which is confirmed, with nothing else, unless more than that is known to be held."""

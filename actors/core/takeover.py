@@ -65,6 +65,12 @@ class Takeover:
         self._next_ask = now + PROMISE_SECONDS
         return [self._ask(member) for member in self.members.everyone if member not in self.promises]
 
+    def learn(self, members: Members) -> None:
+        """Somebody says that these are the members: ask them, too. What counts is still what the newest log says."""
+        if self.adopted is None and members != self.members:
+            self.members = members
+            self._next_ask = 0.0
+
     def connected(self, member: Member) -> list[Ask]:
         """A connection to `member` is there (again): what was asked before may have been lost with the old one."""
         if self.adopted or self.epoch <= self._highest or member in self.promises:

@@ -21,7 +21,7 @@ import raylite
 from raylite.actors import handles
 from raylite.actors.storage.files import RealFiles
 from raylite.actors.storage.log_directory import SEGMENT_SUFFIX
-from raylite.policies.errors import NoQuorum, OutcomeUnknown, StorageFull
+from raylite.policies.errors import StorageFull
 from raylite.policies.status import ActorStatus
 from raylite.router.background import background
 
@@ -65,9 +65,13 @@ async def says(actor: str, text: str, seconds: float = 20) -> None:
 
 async def is_well(actor: str, seconds: float = 20) -> None:
     """Waits until this actor tells of no problem."""
-    async with asyncio.timeout(seconds):
-        while await problems_of(actor):
-            await asyncio.sleep(0.1)
+    found: tuple[str, ...] = ()
+    try:
+        async with asyncio.timeout(seconds):
+            while found := await problems_of(actor):
+                await asyncio.sleep(0.1)
+    except TimeoutError:
+        raise AssertionError(f"{actor} still tells of {found}") from None
 
 
 async def fill(mount: SmallMount, index: int) -> None:
@@ -151,7 +155,7 @@ async def reads(database: raylite.AsyncDatabase, sql: str, expected: object, sec
 
 
 def test_flipped_bits_in_a_journal(database: raylite.Database, disks: list[SmallMount]) -> None:
-    """A damaged follower serves and counts for nothing in that database, says so, and keeps its other ones."""
+    """A damaged follower says so, joins that database anew, and then its word counts; it keeps its other ones."""
     primary = f"primary:{database.name}"
     folder = disks[0].path.parent / "3"
     for n in range(50):
@@ -166,22 +170,45 @@ def test_flipped_bits_in_a_journal(database: raylite.Database, disks: list[Small
         await says("follower:3", entry.database_id)
         await says(primary, "follower:3 holds this database no more")
         await here.prepare("INSERT INTO t VALUES (2, 2)").run()
+        await is_well(primary)
         other = await raylite.connect_async("untouched", create=True)
         await other.exec("CREATE TABLE t (a); INSERT INTO t VALUES (1)")
         stopped = [await send(f"follower:{index}", signal.SIGSTOP) for index in (0, 1)]
         try:
-            with pytest.raises((NoQuorum, OutcomeUnknown)):
-                await here.prepare("INSERT INTO t VALUES (-1, -1)").run()
+            await here.prepare("INSERT INTO t VALUES (3, 3)").run()
             await other.prepare("INSERT INTO t VALUES (2)").run()
         finally:
             for pid in stopped:
                 os.kill(pid, signal.SIGCONT)
         await send(primary, signal.SIGKILL)
-        await reads(here, "SELECT count(*) FROM t WHERE client > 0", 51)
+        await reads(here, "SELECT count(*) FROM t WHERE client > 0", 52)
         await reads(here, "SELECT a FROM marked", "a text that stands nowhere else")
         await copies_agree(here)
 
     background.run(case())
+
+
+def test_a_follower_that_lost_its_disk_joins_anew(
+    database: raylite.Database, disks: list[SmallMount]
+) -> None:
+    folder = disks[0].path.parent / "4"
+    with dead(4, folder):
+        for path in folder.iterdir():
+            if path.name != "lock":
+                path.unlink()
+
+    async def case(here: raylite.AsyncDatabase, writers: Writers) -> None:
+        await says(f"primary:{here.name}", "follower:4 holds this database no more")
+        await is_well(f"primary:{here.name}")
+        stopped = [await send(f"follower:{index}", signal.SIGSTOP) for index in (0, 1)]
+        try:
+            await asyncio.sleep(1)
+            await writers.acknowledges_after(time.monotonic(), 10)
+        finally:
+            for pid in stopped:
+                os.kill(pid, signal.SIGCONT)
+
+    under_load(database, case)
 
 
 def test_a_damaged_follower_is_asked_for_nothing(database: raylite.Database, disks: list[SmallMount]) -> None:

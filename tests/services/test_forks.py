@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -10,9 +11,9 @@ import msgspec
 import pytest
 from tests.services.test_archiving import ColdSystem, archiving_of
 
+from raylite.actors.core import messages as m
 from raylite.actors.enlistment import base_of
 from raylite.actors.primary import Primary
-from raylite.actors.storage.files import RealFiles
 from raylite.policies.bookmark import Bookmark
 from raylite.policies.catalogue import DatabaseEntry, Fork
 from raylite.policies.errors import BookmarkError
@@ -99,18 +100,39 @@ def test_what_is_not_a_place_of_the_parent_cannot_be_forked(tmp_path: Path) -> N
     run(tmp_path, case)
 
 
-def test_a_database_that_cold_storage_gives_differently_is_found_by_verify(tmp_path: Path) -> None:
+def test_verify_finds_what_cold_storage_would_not_give_back_whatever_is_at_hand(tmp_path: Path) -> None:
     async def case(system: ColdSystem, primary: Primary) -> None:
         await system.query("primary:shop", "CREATE TABLE t (n INTEGER)")
         wrote = await system.query("primary:shop", "INSERT INTO t VALUES (1)")
         verified = await primary.verify()
         assert (verified.bookmark, verified.problems) == (wrote.bookmark, ())
-        path = await archiving_of(primary).file(Bookmark.parse(wrote.bookmark))
-        files = RealFiles()
-        descriptor = files.open(path)
-        files.pwrite(descriptor, b"x", 4096 + 4000)
-        files.close(descriptor)
+        await archiving_of(primary).file(Bookmark.parse(wrote.bookmark))  # a file of that state is here now
+        segments = list((system.cold / "databases").rglob("log/*"))
+        assert segments
+        for segment in segments:
+            data = bytearray(segment.read_bytes())
+            data[len(data) // 2] ^= 4
+            segment.write_bytes(data)
         (problem,) = (await primary.verify()).problems
-        assert "cold storage gives" in problem
+        assert "cold storage is damaged" in problem
+
+    run(tmp_path, case)
+
+
+def test_a_fork_lives_on_when_its_parent_is_deleted(tmp_path: Path) -> None:
+    async def case(system: ColdSystem, primary: Primary) -> None:
+        await system.query("primary:shop", "CREATE TABLE t (n INTEGER)")
+        mark = (await system.query("primary:shop", "INSERT INTO t VALUES (1)")).bookmark
+        copy = await forked(system, primary, mark)
+        assert await rows(system, "primary:copy", COPY) == [1]
+        await system.end("primary:shop")
+        await system.end("primary:copy")
+        for index in range(5):
+            await system.ask_follower(index, m.Drop(system.database_id))
+        shutil.rmtree(system.directory / f"primary-{COPY}")
+        system.forget_connections()
+        again = Primary(copy.config, system.settings, system.around)
+        system.around.services[again.name] = again
+        assert await rows(system, "primary:copy", COPY) == [1]
 
     run(tmp_path, case)

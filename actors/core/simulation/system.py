@@ -258,7 +258,8 @@ class System:
             return
         lost = [member for member in current if not self._knows(member)]
         leaving = lost[0] if lost else self.world.random.choice(current)
-        self.replace(primary, leaving, self.world.random.choice(outsiders))
+        same = [one for one in self.followers if lost and one.name == leaving.follower]
+        self.replace(primary, leaving, self.world.random.choice([*outsiders, *same]))
 
     def replace(self, primary: Primary, leaving: Member, joining: Follower) -> None:
         """Asks a follower to join, and the primary to put it in another's place."""
