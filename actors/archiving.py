@@ -29,16 +29,17 @@ from raylite.actors.cold.retention import Retention
 from raylite.actors.cold.snapshot import Run
 from raylite.actors.cold.uploader import Source, Uploader
 from raylite.actors.cold.uploading import UploadState
+from raylite.actors.cold.verify import verify
 from raylite.actors.service import boottime
-from raylite.actors.storage.copy_check import checked
 from raylite.actors.storage.engine import Engine, Execution
 from raylite.actors.storage.files import RealFiles
+from raylite.actors.storage.snapshot import Snapshot
 from raylite.policies import limits
 from raylite.policies.backoff import Backoff
 from raylite.policies.bookmark import Bookmark
 from raylite.policies.errors import Error, NotAllowed, Overloaded, Unreachable
 from raylite.policies.query import Query
-from raylite.policies.status import CopyCheck, TimeSpan
+from raylite.policies.status import TimeSpan, Verified
 from raylite.policies.system import Settings
 
 T = TypeVar("T")
@@ -185,14 +186,11 @@ class Archiving:
         manifest = await self._ground.work(partial(fork, archive, fork_id, goal, boottime))
         return manifest.state.time_us
 
-    async def checked(self, goal: Bookmark) -> CopyCheck:
-        """What cold storage alone gives at `goal`, which is confirmed, read whole: nothing that is here already.
-
-        Raises `Corrupt` if damage leaves no way there.
-        """
+    async def verify(self, snapshot: Snapshot, goal: Bookmark) -> Verified:
+        """Compares the live database at `goal`, which is confirmed, with what cold storage alone gives."""
         await self.flush(goal)
-        path = self._scratch.with_name(f"verify-{self._ground.nonce()}")
-        return await self._ground.work(partial(_checked, await self._archive(), goal, path))
+        folder = self._scratch.with_name(f"verify-{self._ground.nonce()}")
+        return await self._ground.work(partial(verify, await self._archive(), goal, snapshot, folder))
 
     async def _archive(self) -> Archive:
         """One of its own: an archive is for one thread at a time."""
@@ -278,15 +276,6 @@ class Archiving:
             finally:
                 self._scratch.unlink(missing_ok=True)
         return "; ".join(held.problems)
-
-
-def _checked(archive: Archive, goal: Bookmark, path: Path) -> CopyCheck:
-    try:
-        restore(archive, goal, RealFiles(), path)
-        with closing(Engine.past(path)) as engine:
-            return checked(engine, "cold storage", "", goal)
-    finally:
-        path.unlink(missing_ok=True)
 
 
 def _execute(path: Path, query: Query, deadline: float) -> Execution:

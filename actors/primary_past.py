@@ -6,15 +6,13 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 from raylite.actors.archiving import Archiving
-from raylite.actors.primary_transfers import Run
+from raylite.actors.primary_transfers import Run, take
 from raylite.actors.storage.engine import Execution
-from raylite.actors.storage.primary_file import PrimaryFile, Ran
 from raylite.actors.storage.replacement import Replacement
 from raylite.policies import limits
 from raylite.policies.bookmark import Bookmark
-from raylite.policies.errors import Corrupt, Error
 from raylite.policies.query import Query
-from raylite.policies.status import CopyCheck, Restored, Verified
+from raylite.policies.status import Restored, Verified
 
 Admitted = Callable[[str, str], AbstractContextManager[object]]
 """For the time of a query about that database, at that bookmark; raises if none may run."""
@@ -61,30 +59,9 @@ class PrimaryPast:
             return await self._archive().fork(fork_id, Bookmark.parse(bookmark))
 
     async def verify(self) -> Verified:
-        """Compares this copy, whole, with what cold storage alone gives at the same entry; writes wait meanwhile."""
-        found: list[CopyCheck] = []
-
-        def check(file: PrimaryFile, _seconds: float, _refusal: Error | None) -> Ran:
-            found.append(file.check(self._name, self._region))
-            return Ran(Execution([], False), Bookmark.parse(found[0].bookmark), False, file.wal_bytes)
-
-        await self._run(self._database_id, "", limits.LONGEST_QUERY_SECONDS, check)
-        (live,) = found
+        """Compares the database, whole, with what cold storage alone gives at the same entry; see `cold.verify`."""
+        taken = await take(self._run, self._database_id, "")
         try:
-            restored = await self._archive().checked(Bookmark.parse(live.bookmark))
-        except Corrupt as error:
-            return Verified(
-                live.bookmark, 0, "", (f"cold storage is damaged at {error.where}: {error.reason}",)
-            )
-        return Verified(live.bookmark, restored.pages, restored.digest, tuple(_differences(live, restored)))
-
-
-def _differences(live: CopyCheck, restored: CopyCheck) -> list[str]:
-    problems = [f"the database: {one}" for one in live.problems]
-    problems += [f"cold storage: {one}" for one in restored.problems]
-    if (live.pages, live.digest) != (restored.pages, restored.digest):
-        problems.append(
-            f"the database has {live.pages} pages with digest {live.digest}, cold storage gives {restored.pages} "
-            f"pages with digest {restored.digest}"
-        )
-    return problems
+            return await self._archive().verify(taken.snapshot, taken.bookmark)
+        finally:
+            taken.snapshot.close()

@@ -54,16 +54,20 @@ class PrimaryTransfers:
         return str(mark)
 
     async def _snapshot(self, request: OpenExport) -> Taken:
-        """The state of the copy, once it is confirmed."""
-        with ExitStack() as stack:
-            taken: list[Taken] = []
+        return await take(self._run, request.database, request.bookmark)
 
-            def job(file: PrimaryFile, _seconds: float, _refusal: Error | None) -> Ran:
-                snapshot, ran = file.snapshot()
-                stack.callback(snapshot.close)
-                taken.append(Taken(snapshot, ran.mark))
-                return ran
 
-            await self._run(request.database, request.bookmark, limits.QUERY_SECONDS, job)
-            stack.pop_all()
-        return taken[0]
+async def take(run: Run, database: str, bookmark: str) -> Taken:
+    """The state of a primary's copy, once it is confirmed; whoever asked closes the snapshot."""
+    with ExitStack() as stack:
+        taken: list[Taken] = []
+
+        def job(file: PrimaryFile, _seconds: float, _refusal: Error | None) -> Ran:
+            snapshot, ran = file.snapshot()
+            stack.callback(snapshot.close)
+            taken.append(Taken(snapshot, ran.mark))
+            return ran
+
+        await run(database, bookmark, limits.QUERY_SECONDS, job)
+        stack.pop_all()
+    return taken[0]

@@ -59,7 +59,7 @@ def time_travel_restore(
 def fork(
     name: str, new: str, timestamp: str | None, bookmark: str | None, data_dir: Path | None, as_json: bool
 ) -> None:
-    """Create a database NEW that begins as NAME is, or was; takes seconds, whatever its size."""
+    """Create a database NEW that begins as NAME is, or was; what cold storage has is not copied."""
     moment = _moment(timestamp, bookmark)
     with CliSession.joined(data_dir) as session:
         output.info(session.fork(name, new, moment), as_json=as_json)

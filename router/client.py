@@ -103,8 +103,8 @@ class AsyncDatabase:
     async def fork(self, name: str, moment: Moment | None = None) -> AsyncDatabase:
         """A new database that begins as this one was then, or is now; from there on they have nothing in common.
 
-        It takes seconds, whatever the size: cold storage is not copied. Raises what `at` does, `DatabaseExists` and
-        `InvalidName`. If nobody can say whether it was made (`Unreachable`), `connect` tells.
+        Cold storage is not copied; the fork answers once its primary's file was built from there. Raises what `at`
+        does, `DatabaseExists`, `InvalidName`, and `Unreachable` if nobody can say whether it was made.
         """
         bookmark = await self._newest(self.seconds) if moment is None else bookmark_in(moment)
         if bookmark is None:

@@ -209,8 +209,8 @@ class Database(_Waiting):
     def fork(self, name: str, moment: Moment | None = None) -> Database:
         """A new database that begins as this one was then, or is now; from there on they have nothing in common.
 
-        It takes seconds, whatever the size: cold storage is not copied. Raises what `at` does, `DatabaseExists` and
-        `InvalidName`. If nobody can say whether it was made (`Unreachable`), `connect` tells.
+        Cold storage is not copied; the fork answers once its primary's file was built from there. Raises what `at`
+        does, `DatabaseExists`, `InvalidName`, and `Unreachable` if nobody can say whether it was made.
         """
         seconds = limits.COLD_FLUSH_SECONDS + 2 * limits.START_SECONDS
         return Database(background.run(self._inner.fork(name, moment), seconds))

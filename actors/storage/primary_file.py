@@ -70,11 +70,6 @@ class PrimaryFile:
         self._hand_on_all()
         return before, Ran(Execution([], wrote=True), mark, mark != before, self._wal.size)
 
-    @property
-    def wal_bytes(self) -> int:
-        """Bytes of the WAL in use."""
-        return self._wal.size
-
     def snapshot(self) -> tuple[Snapshot, Ran]:
         """The state that the database has now, and its bookmark in what a query would give that only reads."""
         return Snapshot(self.database), Ran(Execution([], False), self._writer.tail, False, self._wal.size)

@@ -14,6 +14,7 @@ from tests.services.test_archiving import ColdSystem, archiving_of
 from raylite.actors.core import messages as m
 from raylite.actors.enlistment import base_of
 from raylite.actors.primary import Primary
+from raylite.actors.storage.snapshot import Snapshot
 from raylite.policies.bookmark import Bookmark
 from raylite.policies.catalogue import DatabaseEntry, Fork
 from raylite.policies.errors import BookmarkError
@@ -115,6 +116,26 @@ def test_verify_finds_what_cold_storage_would_not_give_back_whatever_is_at_hand(
             segment.write_bytes(data)
         (problem,) = (await primary.verify()).problems
         assert "cold storage is damaged" in problem
+
+    run(tmp_path, case)
+
+
+def test_verify_finds_a_page_that_is_not_what_was_written_and_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def copied_wrongly(snapshot: Snapshot, target: Path, copied: Callable[[int], None]) -> None:
+        copy(snapshot, target, copied)
+        with target.open("r+b") as file:
+            file.seek(4096 + 4000)
+            file.write(b"x")
+
+    copy = Snapshot.copy
+
+    async def case(system: ColdSystem, primary: Primary) -> None:
+        await system.query("primary:shop", "CREATE TABLE t (n INTEGER)")
+        monkeypatch.setattr(Snapshot, "copy", copied_wrongly)
+        assert (await primary.verify()).problems == ("page 2 is not what cold storage gives",)
+        assert not list((tmp_path / "primary").glob("verify-*"))
 
     run(tmp_path, case)
 
