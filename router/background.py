@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import os
 import threading
 from collections.abc import Coroutine
@@ -56,19 +57,20 @@ class Background:
             raise RuntimeError(
                 "called on raylite's own event loop, which would wait for itself: await instead"
             )
-        future: Future[T] = asyncio.run_coroutine_threadsafe(work, self.loop)
+        answer: Future[T] = Future()
         try:
-            return future.result(seconds)
+            self.loop.call_soon_threadsafe(_begin, work, answer)
+            return answer.result(seconds)
         except CancelledError:
             raise OutcomeUnknown("this process", "it left the system while a query was under way") from None
         except TimeoutError:
-            if future.done():
+            if answer.done():
                 raise
             raise OutcomeUnknown(
                 "this process", f"its event loop gave no answer within {seconds:g} s"
             ) from None
         finally:
-            future.cancel()
+            answer.cancel()
 
     def stop(self) -> None:
         """Cancels whatever runs and ends the thread; the next use starts another."""
@@ -83,6 +85,36 @@ class Background:
         """Begins anew in a forked child, which has the loop but not its thread."""
         self._lock = threading.Lock()
         self._loop = self._thread = None
+
+
+def _begin(work: Coroutine[object, object, T], answer: Future[T]) -> None:
+    """Runs the coroutine on the current loop for `answer`, which its caller may have given up at any instant.
+
+    `asyncio.run_coroutine_threadsafe` makes the future itself: an interrupt before the caller holds it cancels nothing.
+    """
+    if answer.cancelled():
+        work.close()
+        return
+    task = asyncio.ensure_future(work)
+    loop = task.get_loop()
+    answer.add_done_callback(lambda _: None if task.done() else _cancel_on(loop, task))
+    task.add_done_callback(lambda _: _hand_over(task, answer))
+
+
+def _cancel_on(loop: asyncio.AbstractEventLoop, task: asyncio.Task[T]) -> None:
+    with contextlib.suppress(RuntimeError):  # the loop was closed, and with it what ran there
+        loop.call_soon_threadsafe(task.cancel)
+
+
+def _hand_over(task: asyncio.Task[T], answer: Future[T]) -> None:
+    """Gives what the task came to to whoever still waits for it."""
+    failure = CancelledError() if task.cancelled() else task.exception()
+    if not answer.set_running_or_notify_cancel():
+        return
+    if failure is None:
+        answer.set_result(task.result())
+    else:
+        answer.set_exception(failure)
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:

@@ -135,6 +135,33 @@ def test_an_interrupted_query_whose_turn_has_not_come_never_runs(world: World) -
     assert [one.statements[0].sql for _, one, _ in world.asked] == [WRITE, READ]
 
 
+def test_an_interrupt_between_handing_over_and_waiting_cancels_too(
+    world: World, background: Background, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = database(world).with_session()
+    loop = background.loop
+    with monkeypatch.context() as patch:
+        patch.setattr(background, "_loop", _InterruptsTheCaller(loop))
+        with pytest.raises(KeyboardInterrupt):
+            session.prepare(WRITE).run()
+    session.prepare(READ).all()
+    assert [one.statements[0].sql for _, one, _ in world.asked] == [READ]
+
+
+class _InterruptsTheCaller:
+    """An event loop as a thread sees it that is interrupted just when it has handed over its work."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+
+    def call_soon_threadsafe(self, *what: Callable[..., object]) -> None:
+        gate = threading.Event()
+        self._loop.call_soon_threadsafe(gate.wait)
+        self._loop.call_soon_threadsafe(*what)
+        threading.Timer(0.05, gate.set).start()
+        raise KeyboardInterrupt
+
+
 def _two_wait() -> bool:
     return sum("AsyncStatement.run" in one for one in sync.background.run(_others(), SOON)) == 2
 
