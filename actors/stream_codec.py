@@ -7,16 +7,16 @@ of the closed union `Payload` as MessagePack. Whatever else arrives is a `Violat
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
-from itertools import chain
-from typing import Final, NamedTuple, TypeGuard
+from typing import Final, NamedTuple
 
 import msgspec
 
+from raylite.actors.core.keys import KEY_BYTES
 from raylite.actors.core.messages import RelayMessage
 from raylite.policies import errors
 from raylite.policies.errors import Error, ParameterError
-from raylite.policies.query import Answer, Failure, Mode, Query, Rows, Statement, StatementMeta, Value
+from raylite.policies.open_values import OpenRows, checked_row
+from raylite.policies.query import Answer, Failure, Mode, Query, Statement
 from raylite.policies.transfer import TransferReply, TransferRequest
 
 Payload = RelayMessage | Query | Answer | Failure | TransferRequest | TransferReply
@@ -149,7 +149,7 @@ def from_failure(failure: Failure) -> Error:
         return Error(failure.error, *failure.fields)
 
 
-# msgspec has no union of text and bytes, so queries and answers are read with open values, which are then checked.
+# Queries and answers are read with open values, which are then checked.
 
 
 class _Statement(msgspec.Struct, frozen=True, array_like=True):
@@ -165,20 +165,22 @@ class _Query(msgspec.Struct, frozen=True, array_like=True, tag="Query"):
     seconds: float
     primary: bool = False
     at: str = ""
+    key: bytes = b""
+    since: str = ""
+    repeated: bool = False
 
     def value(self) -> Query:
-        statements = tuple(Statement(one.sql, _row(one.params)) for one in self.statements)
-        return Query(self.database, self.mode, statements, self.bookmark, self.seconds, self.primary, self.at)
-
-
-class _Rows(msgspec.Struct, frozen=True, array_like=True):
-    columns: tuple[str, ...]
-    rows: list[tuple[object, ...]]
-    meta: StatementMeta
+        if len(self.key) not in (0, KEY_BYTES):
+            raise ValueError(f"a key of {len(self.key)} bytes")
+        statements = tuple(Statement(one.sql, checked_row(one.params)) for one in self.statements)
+        return Query(
+            self.database, self.mode, statements, self.bookmark, self.seconds, self.primary, self.at,
+            self.key, self.since, self.repeated,
+        )  # fmt: skip
 
 
 class _Answer(msgspec.Struct, frozen=True, array_like=True, tag="Answer"):
-    results: list[_Rows]
+    results: list[OpenRows]
     bookmark: str
     served_by: str
     region: str
@@ -186,7 +188,7 @@ class _Answer(msgspec.Struct, frozen=True, array_like=True, tag="Answer"):
     wrote: bool
 
     def value(self) -> Answer:
-        results = [Rows(one.columns, _rows(one.rows), one.meta) for one in self.results]
+        results = [one.value() for one in self.results]
         return Answer(results, self.bookmark, self.served_by, self.region, self.primary, self.wrote)
 
 
@@ -194,35 +196,10 @@ _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(
     RelayMessage | _Query | _Answer | Failure | TransferRequest | TransferReply
 )
-_VALUES: Final = frozenset({type(None), bool, int, float, str, bytes})
-
-
-def _are_values(row: Iterable[object]) -> bool:
-    return _VALUES.issuperset(map(type, row))
-
-
-def _is_row(row: tuple[object, ...]) -> TypeGuard[tuple[Value, ...]]:
-    return _are_values(row)
-
-
-def _is_rows(rows: list[tuple[object, ...]]) -> TypeGuard[list[tuple[Value, ...]]]:
-    return _are_values(chain.from_iterable(rows))
-
-
-def _row(row: tuple[object, ...]) -> tuple[Value, ...]:
-    if not _is_row(row):
-        raise TypeError("a value that SQLite does not have")
-    return row
-
-
-def _rows(rows: list[tuple[object, ...]]) -> list[tuple[Value, ...]]:
-    if not _is_rows(rows):
-        raise TypeError("a value that SQLite does not have")
-    return rows
 
 
 def _checked(payload: Payload) -> Payload:
     if isinstance(payload, Query):
         for one in payload.statements:
-            _row(one.params)
+            checked_row(one.params)
     return payload

@@ -54,6 +54,12 @@ CONFIRM_SECONDS = 5.0
 BOOKMARK_WAIT_SECONDS = 1.0
 """A replica waits this long for a bookmark, then asks the primary."""
 WAITING_QUERIES = 1024
+REMEMBERED_KEYS = 16_384
+"""Writes of which a primary remembers key and outcome, for routers that have no answer and send them again;"""
+REMEMBERED_KEY_BYTES = 8 << 20
+"""fewer if their outcomes are larger than this in all."""
+OUTCOME_BYTES = 16 << 10
+"""Rows of a write that are larger than this are not part of its outcome."""
 READ_ATTEMPT_SECONDS = 5.0
 """A read that an actor does not answer within this time is asked of another one, too."""
 MISSED_SECONDS = 2 * LEASE_SECONDS

@@ -30,6 +30,10 @@ class Query(msgspec.Struct, frozen=True, array_like=True, tag=True):
     bookmark: text of the newest bookmark that the session has seen, or "" for none; seconds: how long the caller
     waits from now on; primary: answer from the primary only; at: text of the bookmark whose state is to be read, ""
     for the current one.
+
+    key: 16 random bytes that all attempts at one query have in common, empty for a query that is sent once; since:
+    text of the newest bookmark that the router had seen before the first attempt, or ""; repeated: an earlier attempt
+    may have run, so where a key of an entry behind `since` may be forgotten nobody can say whether this one may.
     """
 
     database: str
@@ -39,6 +43,9 @@ class Query(msgspec.Struct, frozen=True, array_like=True, tag=True):
     seconds: float
     primary: bool = False
     at: str = ""
+    key: bytes = b""
+    since: str = ""
+    repeated: bool = False
 
 
 class StatementMeta(msgspec.Struct, frozen=True, array_like=True):

@@ -1,12 +1,14 @@
 """One query on its way to an answer: who is asked next, and what an error means.
 
 A query that certainly did not run is asked again, of whoever serves the database by then, until its deadline. So is a
-read whose answer was lost. A write whose answer was lost is reported as `OutcomeUnknown` and never asked again.
+read whose answer was lost; and a write, for all attempts at it have one key, by which a primary knows it. A script is
+many transactions: if its answer is lost, that is reported as `OutcomeUnknown`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import time
 from collections.abc import Coroutine
@@ -14,6 +16,7 @@ from itertools import count
 
 import msgspec
 
+from raylite.actors.core.keys import KEY_BYTES
 from raylite.actors.stream import from_failure
 from raylite.policies import limits
 from raylite.policies.backoff import Backoff
@@ -21,26 +24,18 @@ from raylite.policies.errors import (
     Corrupt,
     DatabaseNotFound,
     Error,
-    Interrupted,
-    NoQuorum,
+    KeyForgotten,
     NoReply,
-    NotPrimary,
     OutcomeUnknown,
     Unavailable,
     Unreachable,
 )
-from raylite.policies.query import Answer, Failure, Query
+from raylite.policies.query import Answer, Failure, Mode, Query
+from raylite.router import reasons
 from raylite.router.ports import Directory, Reply, Route, Transport
 from raylite.router.texts import Learned
 
 RETRY = Backoff(0.02, 0.5)
-
-_AGAIN = (Unreachable, NotPrimary, Interrupted)
-"""Not run, and likely to be over soon: ask again until the deadline."""
-_A_WHILE = (NoQuorum, DatabaseNotFound)
-"""Not run: over soon if followers start again, or a routing table is on its way; else the caller should know."""
-_LOST = (Unreachable, NotPrimary, OutcomeUnknown)
-"""Not worth telling a caller whose time is up, but as the reason."""
 
 _Attempt = asyncio.Task[Answer | Failure]
 
@@ -48,8 +43,9 @@ _Attempt = asyncio.Task[Answer | Failure]
 class Errand:
     """Carries out one query, once.
 
-    What may write is under way at one actor at most: `_asked`, "" for none. A read that an actor leaves unanswered
-    for long is asked of others too, and the first answer counts; `_pending`: who has not answered it yet.
+    What may write is under way at one actor at most: `_asked`, "" for none. `_doubt`: why an earlier attempt at it may
+    have run; then only a word about the query itself ends it. A read that an actor leaves unanswered for long is asked
+    of others too, and the first answer counts; `_pending`: who has not answered it yet.
     """
 
     def __init__(
@@ -61,12 +57,14 @@ class Errand:
         directory: Directory,
         learned: Learned,
     ) -> None:
-        self._query, self._name, self._region = query, name, region
+        self._name, self._region = name, region
         self._transport, self._directory, self._learned = transport, directory, learned
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
         self._deadline = self._began + query.seconds
         self._is_read = learned.reads(query)
+        self._query = query if self._is_read else _with_key(query, learned)
+        self._doubt: OutcomeUnknown | None = None
         self._route: Route | None = None
         self._attempts = 0
         self._asked = ""
@@ -85,6 +83,7 @@ class Errand:
             raise self._overdue() from None
         finally:
             await self._abandon()
+        self._learned.saw(answer.bookmark)
         if isinstance(answer, Answer):
             self._learned.learn(self._query, answer)
         return Reply(answer, self._attempts, 1000 * (time.perf_counter() - began))
@@ -102,7 +101,7 @@ class Errand:
         """Asks the copies in order, the next when one cannot or does not answer; None if none did."""
         actors = await self._actors()
         for index, actor in enumerate(actors):
-            if actor in self._pending.values():
+            if actor in self._pending.values() or not self._may_judge(actor):
                 continue
             if not self._left():
                 break
@@ -122,7 +121,11 @@ class Errand:
             return []
         if self._query.primary or self._learned.writes(self._query):
             return [route.primary]
-        return route.nearest(self._region)
+        return [one for one in route.nearest(self._region) if self._may_judge(one)]
+
+    def _may_judge(self, actor: str) -> bool:
+        """Whether to ask this one: once an attempt may have run, only the primary knows of its key."""
+        return self._doubt is None or (self._route is not None and actor == self._route.primary)
 
     async def _find_route(self) -> None:
         """Takes the newest route, unless it leads to another database of that name.
@@ -169,7 +172,8 @@ class Errand:
         if self._watch is None and self._route is not None and actor == self._route.primary:
             self._watch = self._loop.call_later(limits.MISSED_SECONDS, self._report_missed)
         left = self._left()
-        return self._transport.ask(actor, msgspec.structs.replace(self._query, seconds=left), left)
+        query = msgspec.structs.replace(self._query, seconds=left, repeated=self._doubt is not None)
+        return self._transport.ask(actor, query, left)
 
     async def _hear(self, seconds: float, *, others: bool) -> Answer | Failure | None:
         """Waits until an attempt at a read ends, or for a while; the answer if there is one then."""
@@ -197,22 +201,28 @@ class Errand:
         if isinstance(outcome, Answer):
             return outcome
         error = from_failure(outcome) if isinstance(outcome, Failure) else outcome
+        if isinstance(error, OutcomeUnknown) and self._query.key:
+            self._doubt = error
         if self._goes_on(error, others=others):
             self._last = error
             return None
+        if self._doubt is not None and not isinstance(error, reasons.OF_THE_QUERY):
+            raise self._unknown(self._doubt) from error
         if isinstance(outcome, Failure):
             return outcome
         if isinstance(error, NoReply):
-            raise OutcomeUnknown(self._name, _reason(error)) from error
+            raise OutcomeUnknown(self._name, reasons.text(error)) from error
         raise error
 
     def _goes_on(self, error: Error, *, others: bool) -> bool:
         """Whether to ask on after this error. others: whether another copy is next, else it is the same ones later."""
-        if isinstance(error, OutcomeUnknown | Corrupt):
-            return self._is_read and (others or isinstance(error, OutcomeUnknown))
-        if isinstance(error, _A_WHILE):
+        if isinstance(error, OutcomeUnknown):
+            return self._is_read or (bool(self._query.key) and not isinstance(error, KeyForgotten))
+        if isinstance(error, Corrupt):
+            return self._is_read and others
+        if isinstance(error, reasons.A_WHILE):
             return self._loop.time() < self._began + limits.CONFIRM_SECONDS
-        return isinstance(error, Unavailable) and (others or isinstance(error, _AGAIN))
+        return isinstance(error, Unavailable) and (others or isinstance(error, reasons.AGAIN))
 
     def _overdue(self) -> Error:
         """What the caller gets when somebody kept it waiting for longer than he should."""
@@ -220,15 +230,23 @@ class Errand:
         late = f"{silent}: no reply within {self._query.seconds:g} s"
         if self._asked:
             return OutcomeUnknown(self._name, late)
+        if self._doubt is not None:
+            return self._unknown(self._doubt)
         return Unreachable(self._name, late) if silent else self._verdict()
 
     def _verdict(self) -> Error:
         """What the caller gets whose time is up."""
-        if isinstance(self._last, _LOST):
+        if self._doubt is not None:
+            return self._unknown(self._doubt)
+        if isinstance(self._last, reasons.LOST):
             return Unreachable(
-                self._name, f"no answer within {self._query.seconds:g} s ({_reason(self._last)})"
+                self._name, f"no answer within {self._query.seconds:g} s ({reasons.text(self._last)})"
             )
         return self._last
+
+    def _unknown(self, doubt: OutcomeUnknown) -> OutcomeUnknown:
+        """What the caller gets if an attempt may have run, and nobody says what came of it."""
+        return OutcomeUnknown(self._name, reasons.text(doubt))
 
     def _left(self) -> float:
         return max(0.0, self._deadline - self._loop.time())
@@ -254,20 +272,16 @@ class Errand:
             await asyncio.gather(*self._pending, return_exceptions=True)
 
 
+def _with_key(query: Query, learned: Learned) -> Query:
+    """The query as it can be sent again if its answer is lost. A script is many transactions, and goes as it is."""
+    learned.saw(query.bookmark)
+    if query.mode is Mode.SCRIPT or query.at:
+        return query
+    return msgspec.structs.replace(query, key=os.urandom(KEY_BYTES), since=learned.newest)
+
+
 def _outcome(attempt: _Attempt) -> Answer | Failure | Error:
     try:
         return attempt.result()
     except Error as error:
         return error
-
-
-def _reason(error: Error) -> str:
-    match error:
-        case Unreachable():
-            return f"{error.what}: {error.reason}"
-        case NotPrimary():
-            return f"its primary of epoch {error.epoch} reigns no more, and no other answers"
-        case OutcomeUnknown():
-            return f"{error.database}: {error.reason}"
-        case _:
-            return str(error)

@@ -1,4 +1,7 @@
-"""What statements were found to be, by their text: nothing else tells a read whose answer was lost from a write."""
+"""What a router has learned of one database: which texts read and which write, and how far its log certainly goes.
+
+Nothing but the text of its statements tells a read whose answer was lost from a write.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,11 @@ class Learned:
 
     Only SQLite decides: a text is a read after an answer said that nothing in its query was a write, and a write
     after it was alone in one that was, or changed the database.
+    newest: text of the newest bookmark seen, or "".
     """
 
     def __init__(self, bound: int = limits.REMEMBERED_TEXTS) -> None:
+        self.newest = ""
         self._reads, self._writes = Texts(bound), Texts(bound)
 
     def reads(self, query: Query) -> bool:
@@ -26,6 +31,10 @@ class Learned:
     def writes(self, query: Query) -> bool:
         """Whether a statement of the query is known to write."""
         return query.mode is Mode.SCRIPT or any(one.sql in self._writes for one in query.statements)
+
+    def saw(self, bookmark: str) -> None:
+        """An answer or a session has this bookmark."""
+        self.newest = max(self.newest, bookmark)
 
     def learn(self, query: Query, answer: Answer) -> None:
         """Takes in what an answer says about its query's texts."""

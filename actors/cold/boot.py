@@ -10,6 +10,7 @@ from raylite.actors.cold.chain import Chain
 from raylite.actors.cold.folder import open_store
 from raylite.actors.cold.restore import restore
 from raylite.actors.cold.segment_reader import SegmentReader
+from raylite.actors.core.keys import Keys
 from raylite.actors.storage.files import RealFiles
 from raylite.actors.storage.generation import Generation
 from raylite.actors.storage.wal_replay import Replay
@@ -69,6 +70,6 @@ def _follow(archive: Archive, generation: Generation, goal: Bookmark, chain: Cha
 def _restore(archive: Archive, generation: Generation, goal: Bookmark, doubt: str) -> Generation:
     fresh = Generation.anew(generation.directory, archive.database_id, doubt)
     fresh.set_goal(goal)
-    restore(archive, goal, RealFiles(), fresh.database)
-    fresh.set_certain(goal)
+    state = restore(archive, goal, RealFiles(), fresh.database)
+    fresh.set_certain(goal, Keys.decode(state.keys, goal.sequence))
     return fresh

@@ -26,7 +26,8 @@ class State(msgspec.Struct, frozen=True, array_like=True):
     """A database at a whole entry, but for its pages.
 
     time_us: the time in that entry; database_pages: its size; epochs: (epoch, sequence of its first entry),
-    ascending; members: the newest in the log, None before the first; extra: reserved for idempotency keys.
+    ascending; members: the newest in the log, None before the first; keys: of writes, see
+    `Keys`, empty: all up to here are forgotten.
     """
 
     database_id: str
@@ -36,7 +37,7 @@ class State(msgspec.Struct, frozen=True, array_like=True):
     page_size: int = PAGE_SIZE
     epochs: tuple[tuple[int, int], ...] = ()
     members: Members | None = None
-    extra: bytes = b""
+    keys: bytes = b""
 
     @property
     def name(self) -> SnapshotName:

@@ -17,7 +17,8 @@ from raylite.actors.cold.manifest import State, Tail
 from raylite.actors.cold.names import SegmentName
 from raylite.actors.cold.segment_reader import SegmentReader
 from raylite.actors.cold.snapshot import read_chunk
-from raylite.actors.core.piece import Piece, decode_pages, describe
+from raylite.actors.core.keys import Keys
+from raylite.actors.core.piece import Piece, decode_header, decode_pages, describe, note_of
 from raylite.actors.storage.files import Files, full_as_error
 from raylite.actors.storage.image import PAGE_SIZE
 from raylite.policies.bookmark import Bookmark
@@ -73,7 +74,7 @@ class _Writing:
         self._pages = 0
         self._epochs = list(state.epochs)
         self._members: Members | None = state.members
-        self._extra = state.extra
+        self._keys = Keys.decode(state.keys, state.bookmark.sequence)
 
     def run(self) -> State:
         self._write_chunks()
@@ -85,11 +86,11 @@ class _Writing:
         self._place = state.bookmark
         for where, pieces in self._read(self._plan.chain.steps):
             for encoded in pieces:
-                self._note(self._write_piece(encoded, where))
+                self._note(self._write_piece(encoded, where), note_of(decode_header(encoded)[0]))
         self._check()
         return State(
             state.database_id, self._place, self._time_us, self._pages, PAGE_SIZE, tuple(self._epochs),
-            self._members, self._extra,
+            self._members, self._keys.encode(),
         )  # fmt: skip
 
     def _write_chunks(self) -> None:
@@ -128,8 +129,9 @@ class _Writing:
             self._files.truncate(self._descriptor, self._pages * PAGE_SIZE)
         return piece
 
-    def _note(self, piece: Piece) -> None:
+    def _note(self, piece: Piece, note: bytes) -> None:
         """What the database's own log says besides pages."""
+        self._keys.add(piece.place.sequence, note)
         self._time_us = piece.time_us
         if not self._epochs or self._epochs[-1][0] < piece.place.epoch:
             self._epochs.append((piece.place.epoch, piece.place.sequence))

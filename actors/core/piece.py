@@ -40,7 +40,7 @@ class Header(msgspec.Struct, frozen=True):
 
     number: index of the piece in its entry; time_us: wall clock, microseconds since 1970, never decreasing along
     a log; page_size: bytes; database_pages: size of the database after the entry, in pages; extra: for MEMBERS the
-    encoded members, for WRITE reserved for keys with outcomes (empty so far).
+    encoded members; for the last piece of a WRITE, and for an EMPTY, its note if it has one, see `Keys`.
     """
 
     kind: Kind
@@ -117,6 +117,11 @@ def decode_pages(encoded: bytes | memoryview) -> tuple[Header, Pages]:
     first += 4 * count
     size = header.page_size
     return header, Pages(numbers, [view[first + i * size : first + (i + 1) * size] for i in range(count)])
+
+
+def note_of(header: Header) -> bytes:
+    """The note of a write with a key that this piece carries, empty if it carries none."""
+    return b"" if header.kind is Kind.MEMBERS else header.extra
 
 
 def describe(previous: Bookmark, encoded: bytes | memoryview) -> Piece:

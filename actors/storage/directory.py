@@ -11,6 +11,7 @@ from typing import Final, Self
 
 import msgspec
 
+from raylite.actors.core.keys import Keys
 from raylite.actors.storage.files import RealFiles
 from raylite.actors.storage.wal_medium import full_or
 from raylite.policies.bookmark import Bookmark
@@ -20,6 +21,7 @@ DATABASE: Final = "database"
 _LOCK: Final = "lock"
 _RECORD: Final = "record"
 _NEW_RECORD: Final = "record.new"
+_KEYS: Final = "keys"
 _FOLDER: Final = "generation-"
 _SPOOL: Final = "transfers"
 _FOLDER_DIGITS: Final = 8
@@ -131,6 +133,22 @@ class Directory:
         try:
             (self.path / _NEW_RECORD).write_bytes(record.encode())
             os.replace(self.path / _NEW_RECORD, self.path / _RECORD)
+        except OSError as error:
+            raise full_or(error, str(self.path)) from error
+
+    def read_keys(self, certain: Bookmark) -> Keys:
+        """The keys of writes at that entry, as far as they were written with it; else all up to it are forgotten."""
+        place = str(certain).encode()
+        try:
+            found = (self.path / _KEYS).read_bytes()
+            return Keys.decode(found[len(place) :] if found.startswith(place) else b"", certain.sequence)
+        except (FileNotFoundError, Corrupt):
+            return Keys(certain.sequence)
+
+    def write_keys(self, certain: Bookmark, keys: Keys) -> None:
+        """Keeps the keys for a record that has this place; raises `StorageFull` or OSError."""
+        try:
+            (self.path / _KEYS).write_bytes(str(certain).encode() + keys.encode())
         except OSError as error:
             raise full_or(error, str(self.path)) from error
 

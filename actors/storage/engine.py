@@ -13,7 +13,7 @@ What a PRAGMA sets holds until its query ends.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final, Self
@@ -23,6 +23,7 @@ import msgspec
 
 from raylite.actors.storage.authorizer import Authorizer, keeps_compiled
 from raylite.actors.storage.engine_apsw import Cursor, connect, immutable
+from raylite.actors.storage.engine_commits import Commits, OnCommit
 from raylite.actors.storage.engine_errors import CAUGHT, translate
 from raylite.actors.storage.engine_input import check, is_small
 from raylite.actors.storage.engine_own import OwnStatements
@@ -67,31 +68,31 @@ class Engine:
         self,
         path: str,
         flags: int,
-        on_commit: Callable[[int], None] | None,
+        on_commit: OnCommit[Execution] | None,
         *,
         reader: bool,
         past: bool = False,
     ) -> None:
         """Use `writer`, `reader` or `past`."""
-        self._path, self._on_commit, self._reader, self._past = path, on_commit, reader, past
+        self._path, self._reader, self._past = path, reader, past
         self._authorizer = Authorizer()
-        self._frames: int | None = None
-        self._broken = False
+        self._commits = Commits(self._note_size, on_commit)
         try:
             self._connection = connect(path, flags)
             self._own = OwnStatements(self._connection, self._authorizer)
-            self._trace = Tracer(self._connection, self._authorizer, self._settle, reader)
+            self._trace = Tracer(self._connection, self._authorizer, self._commits.settle, reader)
             self._cursor = self._new_cursor()
             self._set_up()
         except apsw.Error as error:
             raise translate(error, path) from error
 
     @classmethod
-    def writer(cls, path: str, on_commit: Callable[[int], None] | None = None) -> Self:
+    def writer(cls, path: str, on_commit: OnCommit[Execution] | None = None) -> Self:
         """The one writer of an existing database in WAL mode; raises `Corrupt` if it is none.
 
-        on_commit is called once after each commit, outside SQLite, with the frames that the WAL holds up to it; a
-        statement that changes nothing makes no commit. If it raises, so does `execute`, and the engine is done for.
+        on_commit is called once after each commit, outside SQLite, with the frames that the WAL holds up to it, and
+        with what the query did if that is all of it (RUN, BATCH); a statement that changes nothing makes no commit. If
+        it raises, so does `execute`, and the engine is done for.
         """
         return cls(path, apsw.SQLITE_OPEN_READWRITE, on_commit, reader=False)
 
@@ -113,7 +114,7 @@ class Engine:
 
         refusal: why nothing may be written now; what only reads runs all the same.
         """
-        if self._broken:
+        if self._commits.lost:
             return Execution([], False, self._given_up())
         try:
             check(query)
@@ -121,10 +122,11 @@ class Engine:
             return Execution([], False, error)
         trace, problem = self._trace, None
         trace.start(query.mode, seconds, refusal)
+        self._commits.hold(query.mode is not Mode.SCRIPT)
         try:
             self._run(query)
         except CAUGHT as caught:
-            if self._broken:
+            if self._commits.broken:
                 raise
             problem = self._failed(caught)
         trace.end()
@@ -132,7 +134,9 @@ class Engine:
             self._own.restore_settings()
         if trace.forward:
             return Execution([], trace.wrote, None, True)
-        return Execution(trace.results(self._size.bytes_now()), trace.wrote, problem)
+        execution = Execution(trace.results(self._size.bytes_now()), trace.wrote, problem)
+        self._commits.release(execution)
+        return execution
 
     def interrupt(self) -> None:
         """Stops the query under way, if there is one; it ends with `Interrupted`. Callable from any thread."""
@@ -185,7 +189,7 @@ class Engine:
         connection.set_authorizer(self._authorizer)
         self._own.repeatable("PRAGMA synchronous=OFF")
         self._own.repeatable("PRAGMA wal_autocheckpoint=0")  # removes the hook: before it is set
-        connection.set_wal_hook(self._committed)
+        connection.set_wal_hook(self._commits.hook)
         mode = self._own.repeatable("PRAGMA journal_mode")
         if mode != [("wal",)] and not self._past:
             connection.close(True)
@@ -217,7 +221,7 @@ class Engine:
         for statement in statements:
             self._run_one(statement)
         self._own.once("COMMIT")
-        if self._settle():
+        if self._commits.settle():
             self._trace.mark_changed()
 
     def _run_script(self, sql: str) -> None:
@@ -265,7 +269,7 @@ class Engine:
         if self._trace.mode is Mode.BATCH:
             done.clear()
             return error
-        if self._settle():
+        if self._commits.settle():
             kept = "the rows before the one that failed stay, as OR FAIL asks"
         elif any(one.changed for one in done):
             kept = f"it is number {len(done) + 1}, those before it stay applied"
@@ -284,20 +288,8 @@ class Engine:
     def _given_up(self) -> Error:
         return Unreachable(self._path, "an earlier commit could not be handed on")
 
-    def _committed(self, _connection: apsw.Connection, _database: str, frames: int) -> int:
-        self._frames = frames
-        return apsw.SQLITE_OK
-
-    def _settle(self) -> bool:
-        frames, self._frames = self._frames, None
-        if frames is None:
-            return False
+    def _note_size(self, frames: int) -> None:
         self._size.committed(frames)
-        if self._on_commit is not None:
-            self._broken = True
-            self._on_commit(frames)
-            self._broken = False
-        return True
 
 
 def _never(_cursor: apsw.Cursor, _sql: str, _bindings: object) -> bool:

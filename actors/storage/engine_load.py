@@ -40,7 +40,7 @@ class LoadingEngine(Engine):
         Foreign keys are checked at the end, or not at all if the file begins by switching them off. A BEGIN and a
         COMMIT do nothing; a ROLLBACK or savepoint is refused. An error of a statement says its line.
         """
-        if self._broken:
+        if self._commits.lost:
             return Execution([], False, self._given_up())
         if load.kind is Kind.SQLITE:
             return self._adopt(load, refusal)
@@ -59,9 +59,9 @@ class LoadingEngine(Engine):
                 load.check()
             text = Text("", 0, 0)
             self._own.once("COMMIT")
-            self._settle()
+            self._commits.settle()
         except CAUGHT as caught:
-            if self._broken:
+            if self._commits.broken:
                 raise
             problem = self._load_failed(caught, text)
         self._authorizer.wrapped = False
@@ -97,7 +97,7 @@ class LoadingEngine(Engine):
 
     def _commit_told(self) -> None:
         self._own.repeatable("SELECT 1")  # SQLite calls the WAL hook only when a statement ends well
-        self._settle()
+        self._commits.settle()
 
     def _load(self, text: Text) -> None:
         self._run_script(text.sql)
@@ -111,7 +111,7 @@ class LoadingEngine(Engine):
         error, refusal = self._error(caught), self._authorizer.refusal
         trace.drop()
         self._clean_up()
-        self._settle()
+        self._commits.settle()
         return _located(refusal or error, text, at) if text.line else error
 
 

@@ -43,9 +43,9 @@ class EntryWriter:
         self._last_us = tail_us
         self._clock_us = clock_us
 
-    def empty(self) -> Made:
-        """An entry without pages: the first of a reign."""
-        return self._special(Kind.EMPTY, b"", None)
+    def empty(self, note: bytes = b"") -> Made:
+        """An entry without pages: the first of a reign, or a write with a key that has changed nothing."""
+        return self._special(Kind.EMPTY, note, None)
 
     def members(self, members: Members) -> Made:
         """An entry that changes the members."""
@@ -57,8 +57,12 @@ class EntryWriter:
         database_pages: int,
         pages: Sequence[tuple[int, int]],
         read: Callable[[int], bytes],
+        note: bytes = b"",
     ) -> Iterator[Made]:
-        """The pieces of one commit. pages: (page number, WAL frame), ascending; read: the page in a frame."""
+        """The pieces of one commit. pages: (page number, WAL frame), ascending; read: the page in a frame.
+
+        note: of a write with a key, see `Keys`; the last piece carries it.
+        """
         per_piece = max(1, PIECE_BYTES // page_size)
         count = -(-len(pages) // per_piece)
         sequence, time_us = self.tail.sequence + 1, self._time()
@@ -66,8 +70,9 @@ class EntryWriter:
             part = pages[number * per_piece : (number + 1) * per_piece]
             last = number == count - 1
             header = Header(
-                Kind.WRITE, last, self.epoch, sequence, number, time_us, page_size, database_pages
-            )
+                Kind.WRITE, last, self.epoch, sequence, number, time_us, page_size, database_pages,
+                note if last else b"",
+            )  # fmt: skip
             span = Span(header, [page for page, _ in part], [frame for _, frame in part], read)
             encoded = span.load()
             yield Made(self._place(header, encoded, None), encoded if count == 1 else span)

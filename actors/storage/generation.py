@@ -3,6 +3,7 @@
     lock                     held by `flock` while a process uses the directory; its text is the directory's id
     record                   what the database file holds, and in which boot of the machine that was true
     generation-00000007/     database, database-wal, database-shm of the process that uses it now
+    keys                     a primary's: which writes it made lately (see `Keys`), and at which entry that was so
     transfers/               whole databases on their way in or out; emptied at a start
 
 SQLite believes every whole transaction that it finds in a `-wal`, confirmed or not. So a process never opens what an
@@ -21,6 +22,7 @@ from typing import Final
 
 import msgspec
 
+from raylite.actors.core.keys import Keys
 from raylite.actors.storage.directory import DATABASE, Directory, Record
 from raylite.actors.storage.image import EMPTY, PAGE_SIZE
 from raylite.actors.storage.wal_medium import full_or
@@ -34,11 +36,13 @@ class Generation:
     """One process's folder with the database file, which nothing else has open at first.
 
     doubt: why the file was made anew, empty, at the database's origin; "" if it was carried over or never was.
+    keys: those of writes at the entry that the file is certainly at; a primary and its replay keep them there.
     """
 
     def __init__(self, directory: Directory, path: Path, record: Record, doubt: str) -> None:
         self.directory, self.path, self.record, self.doubt = directory, path, record, doubt
         self.database = path / DATABASE
+        self.keys = directory.read_keys(record.certain)
         self._forgotten = False
 
     @classmethod
@@ -95,8 +99,11 @@ class Generation:
         if goal != self.record.goal and goal.digest != self.record.certain.digest:
             self._replace(msgspec.structs.replace(self.record, goal=goal))
 
-    def set_certain(self, certain: Bookmark) -> None:
-        """To be called when the file holds all up to `certain` and nothing more."""
+    def set_certain(self, certain: Bookmark, keys: Keys | None = None) -> None:
+        """To be called when the file holds all up to `certain` and nothing more. keys: there, if they are known."""
+        if keys is not None:
+            self.directory.write_keys(certain, keys)
+            self.keys = keys
         if self.record.goal or certain != self.record.certain:
             self._replace(msgspec.structs.replace(self.record, certain=certain, goal=None))
 

@@ -13,11 +13,12 @@ from raylite.actors.storage.engine_adopt import Load
 from raylite.actors.storage.engine_load import LoadingEngine
 from raylite.actors.storage.entries import EntryWriter, Made
 from raylite.actors.storage.generation import Generation
+from raylite.actors.storage.outcome import decode_outcome, encode_outcome
 from raylite.actors.storage.snapshot import Snapshot
 from raylite.actors.storage.wal import WalReader
 from raylite.policies import limits
 from raylite.policies.bookmark import Bookmark
-from raylite.policies.errors import Error
+from raylite.policies.errors import BookmarkError, Error, KeyForgotten, Unavailable
 from raylite.policies.query import Query
 from raylite.policies.quorum import Members
 from raylite.policies.status import CopyCheck
@@ -48,6 +49,8 @@ class PrimaryFile:
         """`hand_on` takes every new piece in the log's order, whether or not anyone still waits for its query."""
         self.database = generation.database
         self._generation, self._writer, self._hand_on = generation, writer, hand_on
+        self._keys = generation.keys
+        self._key = b""
         self._made: list[Made] = []
         self._made_bytes = 0
         path = generation.database
@@ -55,8 +58,20 @@ class PrimaryFile:
         self._wal = WalReader(Path(f"{path}-wal"))
 
     def run(self, query: Query, seconds: float, refusal: Error | None = None) -> Ran:
-        """Runs a query, or of it only what reads if there is a refusal; what it committed is handed on by then."""
-        return self._ran(lambda: self.engine.execute(query, seconds, refusal))
+        """Runs a query, or of it only what reads if there is a refusal; what it committed is handed on by then.
+
+        One that was run before, as its key tells, has the outcome that it had then.
+        """
+        if query.key:
+            known = self._keys.outcome(query.key)
+            if known is not None:
+                return Ran(decode_outcome(known), self._writer.tail, True, self._wal.size)
+            if query.repeated and self._keys.may_have_forgotten(self._sequence(query.since)):
+                return self._unknown(query)
+        self._key = query.key
+        ran = self._ran(lambda: self._execute(query, seconds, refusal))
+        self._key = b""
+        return ran
 
     def load(self, load: Load, seconds: float, refusal: Error | None = None) -> Ran:
         """Applies a whole file in one transaction, as `run`."""
@@ -86,7 +101,7 @@ class PrimaryFile:
         frames, copied = self.engine.checkpoint_passive()
         if frames != copied:
             return self._wal.size
-        self._generation.set_certain(confirmed)
+        self._generation.set_certain(confirmed, self._keys)
         self._wal.checkpointed()
         return self._wal.size
 
@@ -99,6 +114,40 @@ class PrimaryFile:
         self._wal.close()
         self.engine.close()
 
+    def _execute(self, query: Query, seconds: float, refusal: Error | None) -> Execution:
+        """Runs it. What came of a repeated one is in the log even if it changed nothing: an earlier attempt that
+        is still on its way must not run after that.
+        """
+        before = self._writer.tail
+        execution = self.engine.execute(query, seconds, refusal)
+        counts = execution.wrote if execution.error is None else not isinstance(execution.error, Unavailable)
+        if query.repeated and counts and self._writer.tail == before:
+            self._made.append(self._writer.empty(self._note(execution)))
+        return execution
+
+    def _sequence(self, since: str) -> int:
+        """The sequence of a bookmark of this database; 0 if it is none."""
+        try:
+            found = Bookmark.parse(since)
+        except BookmarkError:
+            return 0
+        return found.sequence if found.history == self._writer.tail.history else 0
+
+    def _unknown(self, query: Query) -> Ran:
+        reason = (
+            f"an earlier attempt may have run, and keys since {query.since or 'the beginning'} are forgotten"
+        )
+        error = KeyForgotten(str(self.database), reason)
+        return Ran(Execution([], False, error), self._writer.tail, False, self._wal.size)
+
+    def _note(self, execution: Execution | None) -> bytes:
+        """What the entry that is made next says of the query that makes it."""
+        if not self._key or execution is None:
+            return b""
+        note = self._key + encode_outcome(execution)
+        self._keys.add(self._writer.tail.sequence + 1, note)
+        return note
+
     def _ran(self, work: Callable[[], Execution]) -> Ran:
         before = self._writer.tail
         execution = work()
@@ -106,10 +155,10 @@ class PrimaryFile:
         self._hand_on_all()
         return Ran(execution, mark, mark != before, self._wal.size)
 
-    def _committed(self, frames: int) -> None:
+    def _committed(self, frames: int, execution: Execution | None) -> None:
         commit = self._wal.commit(frames)
-        pages = commit.pages
-        for made in self._writer.write(commit.page_size, commit.database_pages, pages, self._wal.read):
+        pages, note = commit.pages, self._note(execution)
+        for made in self._writer.write(commit.page_size, commit.database_pages, pages, self._wal.read, note):
             self._made.append(made)
             self._made_bytes += made.piece.size
             if self._made_bytes >= limits.APPEND_BYTES:

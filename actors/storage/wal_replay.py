@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Self
 
-from raylite.actors.core.piece import decode_pages, describe
+from raylite.actors.core.piece import decode_pages, describe, note_of
 from raylite.actors.storage.generation import Generation
 from raylite.actors.storage.image import PAGE_SIZE
 from raylite.actors.storage.wal_medium import write_all
@@ -23,6 +23,7 @@ class Replay:
         self.place, self.reached = place, generation.certain
         self._generation = generation
         self._old_goal = generation.goal
+        self._keys = generation.keys.copy()
         self._whole = True
         self._fd = -1
 
@@ -43,6 +44,7 @@ class Replay:
             write_all(self._fd, content, (number - 1) * PAGE_SIZE, str(self._generation.database))
         if header.last and header.database_pages:
             os.ftruncate(self._fd, header.database_pages * PAGE_SIZE)
+        self._keys.add(piece.place.sequence, note_of(header))
         self._advance(piece.place, whole=piece.last)
         return piece.place
 
@@ -52,7 +54,7 @@ class Replay:
             return
         if self.reached.digest != self.place.digest or not self._whole or self._old_goal:
             raise Corrupt("a replay", str(self.reached), f"it did not pass {self._old_goal or self.place}")
-        self._generation.set_certain(self.place)
+        self._generation.set_certain(self.place, self._keys)
 
     def _advance(self, place: Bookmark, *, whole: bool) -> None:
         self.reached, self._whole = place, whole

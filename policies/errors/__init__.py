@@ -1,7 +1,8 @@
 """Every error that raylite raises, in one tree rooted at `Error`.
 
-Five branches say whose turn it is: the caller's fault (`Invalid`), try again or elsewhere (`Unavailable`), a part
-stays (`PartlyApplied`), nobody can say (`OutcomeUnknown`), and damage (`Corrupt`, the actor stops).
+Six branches say whose turn it is: the caller's fault (`Invalid`), try again or elsewhere (`Unavailable`), a part
+stays (`PartlyApplied`), all stays but what it answered is gone (`OutcomeNotKept`), nobody can say (`OutcomeUnknown`),
+and damage (`Corrupt`, the actor stops).
 `may_have_applied` says whether a write that got this error can have taken effect.
 Errors cross actors and connections: every field is positional, so they pickle, and
 `encode`/`decode` carry them over a wire that has no pickle.
@@ -29,7 +30,9 @@ from raylite.policies.errors.invalid import (
 )
 from raylite.policies.errors.outcome import (
     Corrupt,
+    KeyForgotten,
     NoReply,
+    OutcomeNotKept,
     OutcomeUnknown,
     PartlyApplied,
     StorageFailed,
@@ -56,11 +59,13 @@ __all__ = [
     "Interrupted",
     "Invalid",
     "InvalidName",
+    "KeyForgotten",
     "LimitExceeded",
     "NoQuorum",
     "NoReply",
     "NotAllowed",
     "NotPrimary",
+    "OutcomeNotKept",
     "OutcomeUnknown",
     "Overloaded",
     "ParameterError",

@@ -43,6 +43,10 @@ class NoReply(OutcomeUnknown):
     """
 
 
+class KeyForgotten(OutcomeUnknown):
+    """A second attempt, so late that nobody remembers whether the first one was made. Fields: database, reason."""
+
+
 class StorageFailed(OutcomeUnknown):
     """The disk failed a write or a sync: nobody knows what it holds until the next start. Fields: what, reason."""
 
@@ -52,6 +56,23 @@ class StorageFailed(OutcomeUnknown):
         return (
             f"{self.database}: {self.reason}. What was being written may or may not be there. "
             "This actor stops, and finds out at its next start."
+        )
+
+
+class OutcomeNotKept(Error):
+    """A repetition of a write that took effect, whose rows are gone. Fields: bytes of rows that would be kept."""
+
+    http_status = 409
+    may_have_applied = True
+
+    def __init__(self, kept: int) -> None:
+        super().__init__(kept)
+        self.kept = kept
+
+    def __str__(self) -> str:
+        return (
+            "The answer to a write was lost. It took effect, once, but its results are larger than the "
+            f"{self.kept:,} bytes that are kept for a second attempt. Read what you need of them."
         )
 
 

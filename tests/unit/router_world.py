@@ -67,6 +67,7 @@ class World:
         self.routed = 0
         self.sequence = 0
         self.under_way = self.most_under_way = 0
+        self.answered: Answer | None = None
         self._steps: dict[str, deque[Step]] = defaultdict(deque)
 
     def on(self, actor: str, *steps: Step) -> None:
@@ -122,7 +123,10 @@ class World:
 
     async def _act(self, actor: str, query: Query) -> Answer | Failure:
         steps = self._steps[actor]
-        step: Step = steps.popleft() if steps else self.answer(query, actor)
+        if steps:
+            step: Step = steps.popleft()
+        else:
+            step = self.answered = self.answer(query, actor)
         if isinstance(step, After):
             await asyncio.sleep(step.seconds)
             step = step.step

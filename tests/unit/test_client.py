@@ -34,6 +34,7 @@ from raylite.policies.errors import (
     Overloaded,
     ParameterError,
     StatementError,
+    StorageFull,
     Unreachable,
 )
 from raylite.policies.query import Answer, Mode, Query, Rows, Statement, Value
@@ -390,10 +391,29 @@ def test_after_a_write_of_unknown_outcome_the_session_goes_on() -> None:
         world = World()
         session = world.database().with_session()
         world.on(NEAR, NoReply("it", "the connection ended"))
+        world.on(PRIMARY, StorageFull("/data", "no space left"))
         with pytest.raises(OutcomeUnknown):
             await session.prepare(WRITE).run()
         await session.prepare(READ).all()
-        assert world.actors == [NEAR, NEAR]
+        assert world.actors == [NEAR, PRIMARY, NEAR]
+
+
+def test_a_write_whose_answer_was_lost_counts_its_attempts() -> None:
+    async def scenario() -> None:
+        world = World()
+        world.on(PRIMARY, NoReply("it", "the connection ended"))
+        result = await world.database().prepare(WRITE).run()
+        assert (result.meta.total_attempts, result.meta.changes) == (2, 1)
+
+    run(scenario())
+
+
+def test_a_session_tells_how_much_of_the_log_was_seen_before_its_write() -> None:
+    async def scenario() -> None:
+        world = World()
+        session = world.database().with_session(mark(7))
+        await session.prepare(WRITE).run()
+        assert world.asked[-1][1].since == mark(7)
 
     run(scenario())
 

@@ -14,7 +14,7 @@ import pytest
 from tests.unit.router_world import NEAR, PRIMARY, READ, WRITE, After, World, failed, mark
 
 from raylite.policies import limits
-from raylite.policies.errors import NoReply, OutcomeUnknown, ParameterError, StatementError
+from raylite.policies.errors import NoReply, OutcomeUnknown, ParameterError, StatementError, StorageFull
 from raylite.policies.query import Mode, Query, Statement
 from raylite.router import sync
 from raylite.router.background import Background
@@ -232,7 +232,7 @@ def test_a_forked_child_starts_a_loop_of_its_own(background: Background) -> None
 
 
 def test_a_lost_answer_is_unknown_and_within_its_time(world: World) -> None:
-    world.on(PRIMARY, NoReply("it", "the connection ended"))
+    world.on(PRIMARY, NoReply("it", "the connection ended"), StorageFull("/data", "no space left"))
     began = time.monotonic()
     with pytest.raises(OutcomeUnknown):
         database(world).prepare(WRITE).run(timeout=limits.QUERY_SECONDS)

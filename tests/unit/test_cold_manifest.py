@@ -30,7 +30,7 @@ SEGMENT = SegmentName(PARENT, origin(PARENT), Bookmark(1, 4, origin(PARENT).hist
 FORKED = Manifest(
     State(
         DATABASE, Bookmark(3, 9, START.history, b"d" * 12), 77, 2000, epochs=((1, 1), (3, 8)),
-        members=Members((Member("follower:0", "a"),)), extra=b"keys",
+        members=Members((Member("follower:0", "a"),)), keys=b"keys",
     ),
     (ChunkRef(PARENT, "0" * 16, b"1" * 32, 1024, 5000), ChunkRef(DATABASE, "1" * 16, b"2" * 32, 500, 900)),
     (Tail(SEGMENT.after, SEGMENT.last, (str(SEGMENT),), 4000),),

@@ -29,7 +29,7 @@ class Database:
         self.path = folder / "db"
         self.path.write_bytes(EMPTY)
         self.commits: list[int] = []
-        self.writer = LoadingEngine.writer(str(self.path), self.commits.append)
+        self.writer = LoadingEngine.writer(str(self.path), lambda frames, _: self.commits.append(frames))
 
     def run(self, sql: str, *params: Value) -> Execution:
         return run(self.writer, sql, *params)
@@ -206,7 +206,7 @@ def test_commits_of_a_script_are_handed_on_before_the_next_statement_runs(tmp_pa
     seen: list[Value] = []
     other = connect(str(path), apsw.SQLITE_OPEN_READONLY)
     engine = Engine.writer(
-        str(path), lambda _: seen.append(next(iter(other.execute("SELECT max(a) FROM t")))[0])
+        str(path), lambda *_: seen.append(next(iter(other.execute("SELECT max(a) FROM t")))[0])
     )
     script(
         engine,
@@ -268,7 +268,7 @@ def test_an_on_commit_that_raises_ends_the_engine(tmp_path: Path) -> None:
     path = tmp_path / "db"
     path.write_bytes(EMPTY)
 
-    def refuse(_frames: int) -> None:
+    def refuse(_frames: int, _done: Execution | None) -> None:
         raise Corrupt("the WAL", "frame 1", "test")
 
     engine = Engine.writer(str(path), refuse)
@@ -285,7 +285,7 @@ def test_an_on_commit_that_raises_ends_a_script_at_once(tmp_path: Path) -> None:
     path.write_bytes(EMPTY)
     calls: list[int] = []
 
-    def refuse(frames: int) -> None:
+    def refuse(frames: int, _done: Execution | None) -> None:
         calls.append(frames)
         raise OSError("test")
 

@@ -34,7 +34,7 @@ class Loading:
         self._folder = folder
         (folder / "db").write_bytes(EMPTY)
         self.commits: list[int] = []
-        self.engine = LoadingEngine.writer(str(folder / "db"), self.commits.append)
+        self.engine = LoadingEngine.writer(str(folder / "db"), lambda frames, _: self.commits.append(frames))
 
     def load(self, sql: str, seconds: float = 30.0, refusal: Error | None = None) -> Error | None:
         return self.apply(self.file(sql), seconds, refusal)

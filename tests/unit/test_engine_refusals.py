@@ -35,7 +35,7 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
     path = tmp_path / "db"
     path.write_bytes(EMPTY)
     commits: list[int] = []
-    made = Engine.writer(str(path), commits.append)
+    made = Engine.writer(str(path), lambda frames, _: commits.append(frames))
     run(made, "CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL, body BLOB, CHECK (id > 0))")
     run(made, "INSERT INTO t VALUES (1, 'a', NULL)")
     commits.clear()

@@ -17,6 +17,7 @@ from raylite.policies.errors import (
     Invalid,
     LimitExceeded,
     NoQuorum,
+    OutcomeNotKept,
     OutcomeUnknown,
     PartlyApplied,
     StatementError,
@@ -83,7 +84,7 @@ def test_an_error_says_something_and_shows_its_fields(error: Error) -> None:
 @each
 def test_an_error_has_the_http_status_of_its_branch(error: Error) -> None:
     status = error.http_status
-    if isinstance(error, Invalid | PartlyApplied):
+    if isinstance(error, Invalid | PartlyApplied | OutcomeNotKept):
         assert 400 <= status < 500
     elif isinstance(error, Unavailable):
         assert status in (401, 429, 503, 507)
@@ -92,13 +93,13 @@ def test_an_error_has_the_http_status_of_its_branch(error: Error) -> None:
 
 
 @each
-def test_only_an_unknown_outcome_or_a_part_may_have_applied(error: Error) -> None:
-    assert error.may_have_applied == isinstance(error, OutcomeUnknown | PartlyApplied)
+def test_only_what_is_unknown_or_kept_may_have_applied(error: Error) -> None:
+    assert error.may_have_applied == isinstance(error, OutcomeUnknown | OutcomeNotKept | PartlyApplied)
 
 
 @each
 def test_an_error_is_on_exactly_one_branch(error: Error) -> None:
-    branches = (Invalid, Unavailable, PartlyApplied, OutcomeUnknown, Corrupt)
+    branches = (Invalid, Unavailable, PartlyApplied, OutcomeNotKept, OutcomeUnknown, Corrupt)
     assert sum(isinstance(error, branch) for branch in branches) == (type(error) is not Error)
 
 

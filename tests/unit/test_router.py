@@ -21,16 +21,19 @@ from tests.unit.router_world import (
     Step,
     World,
     failed,
+    mark,
     query,
 )
 from tests.unit.virtual_loop import now, run
 
+from raylite.actors.core.keys import KEY_BYTES
 from raylite.policies import limits
 from raylite.policies.errors import (
     Corrupt,
     DatabaseNotFound,
     Error,
     Interrupted,
+    KeyForgotten,
     LimitExceeded,
     NoQuorum,
     NoReply,
@@ -41,7 +44,7 @@ from raylite.policies.errors import (
     StorageFull,
     Unreachable,
 )
-from raylite.policies.query import Answer, Query
+from raylite.policies.query import Answer, Mode, Query, Statement
 from raylite.router.ports import Reply
 from raylite.router.router import Router
 
@@ -219,32 +222,87 @@ def test_a_query_too_large_to_be_sent_is_not_asked_of_others() -> None:
     assert world.actors == [NEAR]
 
 
-# Perhaps run: only a read is asked again
+# Perhaps run
 
 
 @pytest.mark.parametrize("actor", [NEAR, PRIMARY])
-def test_a_write_whose_answer_was_lost_is_reported_and_never_repeated(actor: str) -> None:
+@pytest.mark.parametrize(
+    "lost", [LOST, failed(OutcomeUnknown(NAME, "not confirmed"), 4)], ids=["lost", "unknown"]
+)
+def test_a_write_that_may_have_run_is_sent_again_to_the_primary_with_its_key(actor: str, lost: Step) -> None:
     world = World()
-    world.on(actor, LOST)
-    error = fail(world, query(WRITE, primary=actor == PRIMARY))
+    world.on(actor, lost)
+    assert ask(world, query(WRITE, primary=actor == PRIMARY)).attempts == 2
+    assert world.actors == [actor, PRIMARY]
+    first, second = (one for _, one, _ in world.asked)
+    assert len(first.key) == KEY_BYTES
+    assert (first.repeated, second.repeated) == (False, True)
+    assert (first.key, first.since) == (second.key, second.since)
+
+
+def test_no_two_writes_have_one_key_and_a_certain_read_has_none() -> None:
+    world = World()
+    ask(world, query(READ), query(WRITE))
+    first = world.asked[-1][1].key
+    ask(world, query(READ), query(WRITE))
+    assert world.asked[-1][1].key != first
+    ask(world, query(READ), query(READ))
+    assert world.asked[-1][1].key == b""
+
+
+def test_a_write_says_what_was_seen_before_its_first_attempt() -> None:
+    world = World()
+    world.on(PRIMARY, world.answer(query(WRITE)), failed(StatementError("no"), 9), LOST)
+    ask(world, query(WRITE, primary=True), query(WRITE, primary=True), query(WRITE, primary=True))
+    assert [one.since for _, one, _ in world.asked] == [mark(9), mark(9)]
+
+
+def test_a_write_that_did_not_run_is_not_called_repeated() -> None:
+    world = World()
+    world.on(PRIMARY, GONE)
+    ask(world, query(WRITE, primary=True))
+    assert [one.repeated for _, one, _ in world.asked] == [False, False]
+
+
+@pytest.mark.parametrize("last", [StorageFull("/data", "no space left"), Overloaded("queries", 3)])
+def test_a_refusal_of_the_second_attempt_says_nothing_of_the_first(last: Error) -> None:
+    world = World()
+    world.on(PRIMARY, LOST, failed(last))
+    error = fail(world, query(WRITE, primary=True))
     assert type(error) is OutcomeUnknown
     assert error.args == (NAME, "it: the connection ended")
-    assert world.actors == [actor]
 
 
-def test_an_actor_that_does_not_know_the_outcome_of_a_write_has_the_last_word() -> None:
+def test_a_write_that_may_have_run_is_unknown_when_its_time_is_up() -> None:
     world = World()
-    unknown = failed(OutcomeUnknown(NAME, "not confirmed within 5 s"), 4)
-    world.on(PRIMARY, unknown)
-    assert ask(world, query(WRITE, primary=True)).answer == unknown
+    world.on(PRIMARY, LOST, *[GONE] * 1000)
+    assert type(fail(world, query(WRITE, primary=True, seconds=3.0))) is OutcomeUnknown
+
+
+def test_what_is_said_of_the_query_itself_ends_a_second_attempt() -> None:
+    world = World()
+    world.on(PRIMARY, LOST, failed(StatementError("no"), 5))
+    assert ask(world, query(WRITE, primary=True)).answer == failed(StatementError("no"), 5)
+
+
+def test_a_write_that_nobody_remembers_is_not_asked_of_again() -> None:
+    world = World()
+    world.on(PRIMARY, LOST, failed(KeyForgotten(NAME, "too long ago")))
+    error = fail(world, query(WRITE, primary=True))
+    assert type(error) is OutcomeUnknown
+    assert error.args == (NAME, "shop: too long ago")
+    assert world.actors == [PRIMARY, PRIMARY]
+
+
+def test_a_script_whose_answer_was_lost_is_reported_and_never_repeated() -> None:
+    world = World()
+    world.on(PRIMARY, LOST)
+    script = Query(DATABASE, Mode.SCRIPT, (Statement(f"{WRITE};{WRITE}"),), "", 30.0)
+    error = fail(world, script)
+    assert type(error) is OutcomeUnknown
+    assert error.args == (NAME, "it: the connection ended")
     assert world.actors == [PRIMARY]
-
-
-def test_what_was_never_answered_may_be_a_write() -> None:
-    world = World()
-    world.on(NEAR, LOST)
-    assert isinstance(fail(world, query(READ)), OutcomeUnknown)
-    assert world.actors == [NEAR]
+    assert world.asked[0][1].key == b""
 
 
 @pytest.mark.parametrize(
@@ -409,20 +467,32 @@ _SCRIPTS = st.dictionaries(
 
 
 @given(_SCRIPTS, st.booleans())
-def test_no_write_is_ever_sent_again_once_it_may_have_run(
+def test_a_write_that_may_have_run_is_only_repeated_as_such_and_never_called_not_run(
     scripts: dict[str, list[Step]], primary: bool
 ) -> None:
     world = World()
-    for actor, steps in scripts.items():
-        world.on(actor, *steps)
+
+    async def scenario() -> Reply | BaseException:
+        for actor, steps in scripts.items():
+            world.on(actor, *steps)
+        began = now()
+        asked = world.router().ask(query(WRITE, primary=primary))
+        [found] = await asyncio.gather(asked, return_exceptions=True)
+        assert now() - began <= 30.0 + limits.ANSWER_GRACE_SECONDS
+        return found
+
     given_steps = {actor: list(steps) for actor, steps in scripts.items()}
-    took = seconds_of(world, query(WRITE, primary=primary))
-    taken = [given_steps[a].pop(0) if given_steps.get(a) else None for a in world.actors]
-    lost = [one for one in taken if one in _POSSIBLY_RUN or one == After(7.0, LOST)]
-    assert taken.count(None) <= 1, "an answer ends it"
-    assert not lost or taken[-1] == lost[0], "nothing follows an outcome that is not known"
+    found = run(scenario())
+    doubt = False
+    for actor, sent, _ in world.asked:
+        assert sent.repeated == doubt
+        assert not doubt or actor == PRIMARY
+        step = given_steps[actor].pop(0) if given_steps.get(actor) else None
+        doubt = doubt or step in _POSSIBLY_RUN or step == After(7.0, LOST)
+    assert len({one.key for _, one, _ in world.asked}) == 1
     assert world.most_under_way == 1
-    assert took <= 30.0 + limits.ANSWER_GRACE_SECONDS
+    certain = isinstance(found, Reply) and found.answer in (failed(StatementError("no")), world.answered)
+    assert certain or isinstance(found, OutcomeUnknown) == doubt
 
 
 @given(_SCRIPTS, st.booleans())
