@@ -32,8 +32,8 @@ class Query(msgspec.Struct, frozen=True, array_like=True, tag=True):
     for the current one.
 
     key: 16 random bytes that all attempts at one query have in common, empty for a query that is sent once; since:
-    text of the newest bookmark that the router had seen before the first attempt, or ""; repeated: an earlier attempt
-    may have run, so where a key of an entry behind `since` may be forgotten nobody can say whether this one may.
+    text of the newest bookmark that the router had seen before any attempt that may have run, or "": where the key of
+    an entry behind it may be forgotten nobody can say whether this was run, so it is not; repeated: one may have run.
     """
 
     database: str

@@ -203,6 +203,8 @@ class Errand:
         error = from_failure(outcome) if isinstance(outcome, Failure) else outcome
         if isinstance(error, OutcomeUnknown) and self._query.key:
             self._doubt = error
+        if isinstance(error, KeyForgotten) and isinstance(outcome, Failure) and self._doubt is None:
+            self._query = msgspec.structs.replace(self._query, since=outcome.bookmark)
         if self._goes_on(error, others=others):
             self._last = error
             return None
@@ -217,7 +219,9 @@ class Errand:
     def _goes_on(self, error: Error, *, others: bool) -> bool:
         """Whether to ask on after this error. others: whether another copy is next, else it is the same ones later."""
         if isinstance(error, OutcomeUnknown):
-            return self._is_read or (bool(self._query.key) and not isinstance(error, KeyForgotten))
+            return self._is_read or bool(self._query.key)
+        if isinstance(error, KeyForgotten):
+            return self._doubt is None
         if isinstance(error, Corrupt):
             return self._is_read and others
         if isinstance(error, reasons.A_WHILE):

@@ -58,7 +58,7 @@ class Keys:
 
     def copy(self) -> Keys:
         """The same, which goes its own way from here."""
-        other = Keys(self.floor, most=self._most, most_bytes=self._most_bytes)
+        other = type(self)(self.floor, most=self._most, most_bytes=self._most_bytes)
         other._notes, other._bytes = dict(self._notes), self._bytes
         return other
 

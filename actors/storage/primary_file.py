@@ -60,14 +60,15 @@ class PrimaryFile:
     def run(self, query: Query, seconds: float, refusal: Error | None = None) -> Ran:
         """Runs a query, or of it only what reads if there is a refusal; what it committed is handed on by then.
 
-        One that was run before, as its key tells, has the outcome that it had then.
+        One that was run before, as its key tells, has the outcome that it had then; where nobody can tell it is not
+        run, but `KeyForgotten`.
         """
         if query.key:
             known = self._keys.outcome(query.key)
             if known is not None:
                 return Ran(decode_outcome(known), self._writer.tail, True, self._wal.size)
-            if query.repeated and self._keys.may_have_forgotten(self._sequence(query.since)):
-                return self._unknown(query)
+            if self._keys.may_have_forgotten(self._sequence(query.since)):
+                return self._ran(lambda: Execution([], False, KeyForgotten(str(self.database))))
         self._key = query.key
         ran = self._ran(lambda: self._execute(query, seconds, refusal))
         self._key = b""
@@ -132,13 +133,6 @@ class PrimaryFile:
         except BookmarkError:
             return 0
         return found.sequence if found.history == self._writer.tail.history else 0
-
-    def _unknown(self, query: Query) -> Ran:
-        reason = (
-            f"an earlier attempt may have run, and keys since {query.since or 'the beginning'} are forgotten"
-        )
-        error = KeyForgotten(str(self.database), reason)
-        return Ran(Execution([], False, error), self._writer.tail, False, self._wal.size)
 
     def _note(self, execution: Execution | None) -> bytes:
         """What the entry that is made next says of the query that makes it."""

@@ -30,7 +30,6 @@ from raylite.policies.errors.invalid import (
 )
 from raylite.policies.errors.outcome import (
     Corrupt,
-    KeyForgotten,
     NoReply,
     OutcomeNotKept,
     OutcomeUnknown,
@@ -39,6 +38,7 @@ from raylite.policies.errors.outcome import (
 )
 from raylite.policies.errors.unavailable import (
     Interrupted,
+    KeyForgotten,
     NoQuorum,
     NotPrimary,
     Overloaded,

@@ -43,10 +43,6 @@ class NoReply(OutcomeUnknown):
     """
 
 
-class KeyForgotten(OutcomeUnknown):
-    """A second attempt, so late that nobody remembers whether the first one was made. Fields: database, reason."""
-
-
 class StorageFailed(OutcomeUnknown):
     """The disk failed a write or a sync: nobody knows what it holds until the next start. Fields: what, reason."""
 

@@ -50,6 +50,24 @@ class Unreachable(Unavailable):
         return f"{self.what} cannot be reached: {self.reason}. Nothing was run. Try again."
 
 
+class KeyForgotten(Unavailable):
+    """So many writes were made since this one's `since` that nobody knows of another attempt. Field: the database.
+
+    Its bookmark is a newer one, with which a router asks again if there was no other attempt; callers get
+    `OutcomeUnknown` if there was.
+    """
+
+    def __init__(self, database: str) -> None:
+        super().__init__(database)
+        self.database = database
+
+    def __str__(self) -> str:
+        return (
+            f"{self.database}: nobody remembers whether this write was made before. This attempt was not run. "
+            "Ask again with a newer bookmark if it is the only one."
+        )
+
+
 class Overloaded(Unavailable):
     """A bounded queue is full. Fields: what, limit."""
 

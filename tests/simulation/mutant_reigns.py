@@ -8,6 +8,7 @@ import msgspec
 
 from raylite.actors.core import (
     catching_up,
+    keys,
     leader,
     membership,
     messages,
@@ -188,3 +189,21 @@ class AsksTwoAtOnce(sessions.Session):
         if self.errand is not None and operation is not self.errand.operation:
             return
         super().ended(operation, bookmark)
+
+
+# Keys
+
+
+class ForgetsWithoutKnowing(keys.Keys):
+    """Runs whatever it does not know."""
+
+    def may_have_forgotten(self, since: int) -> bool:
+        return False
+
+
+class BeginsWithoutKeys(primaries.Primary):
+    """Knows only the keys of its own reign, and takes them for all."""
+
+    def replayed(self) -> None:
+        super().replayed()
+        self.keys = keys.Keys()

@@ -181,6 +181,18 @@ MISREADINGS = [
         BLIND,
         Checker.SESSION,
     ),
+    Misreading(
+        "a write is repeated after its key is forgotten",
+        Cores(keys=mutant_reigns.ForgetsWithoutKnowing),
+        BLIND,
+        Checker.ACKNOWLEDGED,
+    ),
+    Misreading(
+        "a primary begins without the keys of those before it",
+        Cores(primary_process=mutant_reigns.BeginsWithoutKeys),
+        BLIND,
+        Checker.ACKNOWLEDGED,
+    ),
 ]
 
 SCRIPTS = {one.what: one.plan for one in MISREADINGS if one.plan is not BLIND}

@@ -285,13 +285,21 @@ def test_what_is_said_of_the_query_itself_ends_a_second_attempt() -> None:
     assert ask(world, query(WRITE, primary=True)).answer == failed(StatementError("no"), 5)
 
 
-def test_a_write_that_nobody_remembers_is_not_asked_of_again() -> None:
+def test_a_write_that_nobody_remembers_is_unknown_if_another_attempt_may_have_run() -> None:
     world = World()
-    world.on(PRIMARY, LOST, failed(KeyForgotten(NAME, "too long ago")))
+    world.on(PRIMARY, LOST, failed(KeyForgotten(NAME), 9))
     error = fail(world, query(WRITE, primary=True))
     assert type(error) is OutcomeUnknown
-    assert error.args == (NAME, "shop: too long ago")
+    assert error.args == (NAME, "it: the connection ended")
     assert world.actors == [PRIMARY, PRIMARY]
+
+
+@pytest.mark.parametrize("actor", [NEAR, PRIMARY])
+def test_the_only_attempt_is_made_again_with_what_was_seen_by_now(actor: str) -> None:
+    world = World()
+    world.on(actor, failed(KeyForgotten(NAME), 9))
+    ask(world, query(WRITE, primary=actor == PRIMARY))
+    assert [(one.since, one.repeated) for _, one, _ in world.asked] == [("", False), (mark(9), False)]
 
 
 def test_a_script_whose_answer_was_lost_is_reported_and_never_repeated() -> None:
@@ -457,8 +465,8 @@ def test_cancelling_ends_every_attempt_and_report() -> None:
 
 _ERRORS: list[Step] = [
     GONE, LOST, failed(GONE), failed(NotPrimary(NAME, 1)), failed(NoQuorum(NAME, 1, 3)), failed(Overloaded("it", 1)),
-    failed(OutcomeUnknown(NAME, "?")), failed(Corrupt("it", "here", "?")), failed(StatementError("no")), HANG,
-    After(7.0, failed(GONE)), After(7.0, LOST),
+    failed(KeyForgotten(NAME), 3), failed(OutcomeUnknown(NAME, "?")), failed(Corrupt("it", "here", "?")),
+    failed(StatementError("no")), HANG, After(7.0, failed(GONE)), After(7.0, LOST),
 ]  # fmt: skip
 _POSSIBLY_RUN = (LOST, failed(OutcomeUnknown(NAME, "?")), HANG)
 _SCRIPTS = st.dictionaries(

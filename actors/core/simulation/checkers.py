@@ -96,9 +96,9 @@ class Checkers:
         write, pages = (operation.write, operation.pages) if operation else (0, ())
         self.entries[piece.place] = Entry(piece.place, previous, members, write, pages)
         if write:
-            if write in self.written:
-                self.violated(Checker.ACKNOWLEDGED, f"write {write} was run twice")
-            self.written[write] = piece.place
+            former = self.written.setdefault(write, piece.place)
+            if not self.is_safe(former):
+                self.written[write] = piece.place
         if piece.members and not piece.members.following:
             self._narrow(piece.place)
 
@@ -144,9 +144,19 @@ class Checkers:
             if other is not None:
                 self.violated(Checker.ORDER, f"a quorum each stored {other} and {place}")
                 return
+            self._check_once(place)
             self.safe[place.sequence] = place
             self.safe_end = max(self.safe_end, place.sequence)
             place = self.entries[place].previous
+
+    def _check_once(self, place: Bookmark) -> None:
+        """A write that is sent again may be run by several primaries, but is in the log once."""
+        write = self.entries[place].write
+        if not write:
+            return
+        if self.is_safe(self.written[write]):
+            self.violated(Checker.ACKNOWLEDGED, f"write {write} is at {self.written[write]} and at {place}")
+        self.written[write] = place
 
     # What cores believe
 

@@ -8,7 +8,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from raylite.actors.core import messages as m
-from raylite.actors.core.piece import Piece
+from raylite.actors.core.piece import Piece, decode_header, note_of
 from raylite.actors.core.simulation.copies import DatabaseFile
 from raylite.policies.bookmark import Bookmark
 
@@ -42,12 +42,14 @@ class Cold:
         if file.certain.sequence >= self.held.sequence:
             return
         file.anew()
+        keys = file.keys.copy()
         for piece, encoded in self._pieces:
             if until is not None and piece.place.sequence > until.sequence:
                 break
             file.write(encoded)
+            keys.add(piece.place.sequence, note_of(decode_header(encoded)[0]))
             if piece.last:
-                file.reach(piece.place)
+                file.reach(piece.place, keys)
 
 
 class Archiving:

@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import msgspec
 
+from raylite.actors.core.keys import Keys
 from raylite.actors.core.piece import Piece
 from raylite.actors.core.simulation.entries import State, changes
 from raylite.policies.bookmark import Bookmark
 
 
 class DatabaseFile:
-    """A database file and its record; both outlive the process that writes them."""
+    """A database file and its record; both outlive the process that writes them.
 
-    def __init__(self, start: Bookmark) -> None:
-        self.origin = start
+    keys: of writes, at the entry that it is certainly at; a primary's alone.
+    """
+
+    def __init__(self, start: Bookmark, keys: Keys | None = None) -> None:
+        self.origin, self._first_keys = start, keys or Keys()
+        self.keys = self._first_keys
         self.pages: State = {}
         self.certain = start
         self.goal: Bookmark | None = None
@@ -25,6 +30,7 @@ class DatabaseFile:
     def anew(self) -> None:
         """Starts with an empty file."""
         self.pages, self.certain, self.goal = {}, self.origin, None
+        self.keys = self._first_keys
 
     def write(self, encoded: bytes) -> None:
         """Puts a piece's pages into the file."""
@@ -34,9 +40,10 @@ class DatabaseFile:
         """Copies pages into the file."""
         self.pages.update(pages)
 
-    def reach(self, place: Bookmark) -> None:
-        """The file holds everything up to `place` and nothing more."""
+    def reach(self, place: Bookmark, keys: Keys | None = None) -> None:
+        """The file holds everything up to `place` and nothing more. keys: there, if they are known."""
         self.certain, self.goal = place, None
+        self.keys = keys or self.keys
 
 
 class Frame(msgspec.Struct, frozen=True):

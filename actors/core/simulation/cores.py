@@ -8,6 +8,7 @@ from functools import lru_cache
 import msgspec
 
 from raylite.actors.core.follower import FollowerLog
+from raylite.actors.core.keys import Keys
 from raylite.actors.core.piece import Piece
 from raylite.actors.core.piece import describe as describe_one
 from raylite.actors.core.primary import PrimaryCore
@@ -44,6 +45,7 @@ class Cores(msgspec.Struct, frozen=True):
     primary_process: type[Primary] = Primary
     replica_file: type[ReplicaFile] = ReplicaFile
     session: type[Session] = Session
+    keys: type[Keys] = Keys
 
 
 PRODUCTION = Cores()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
+from raylite.actors.core.keys import KEY_BYTES
 from raylite.actors.core.piece import Header, Kind, Pages, Piece, decode_pages, encode, encode_members
 from raylite.actors.core.takeover import Adopted
 from raylite.policies.bookmark import Bookmark
@@ -33,6 +34,11 @@ class Made(msgspec.Struct, frozen=True):
 def content(write: int) -> bytes:
     """The page that a write makes."""
     return write.to_bytes(8) * (PAGE_BYTES // 8)
+
+
+def key(write: int) -> bytes:
+    """The key that all attempts at a write share."""
+    return write.to_bytes(KEY_BYTES)
 
 
 def changes(encoded: bytes) -> Mapping[int, int]:
@@ -62,7 +68,7 @@ class Writer:
     def write(self, write: int, pages: Sequence[int], per_piece: int) -> list[Made]:
         """An entry of this write, with so many pages in a piece."""
         parts = [pages[first : first + per_piece] for first in range(0, len(pages), per_piece)]
-        return self._entry(Kind.WRITE, b"", parts, write)
+        return self._entry(Kind.WRITE, key(write), parts, write)
 
     def _entry(self, kind: Kind, extra: bytes, parts: Sequence[Sequence[int]], write: int) -> list[Made]:
         self._last_us = max(self._last_us, self._clock_us())
@@ -72,8 +78,9 @@ class Writer:
             last = number == len(parts) - 1
             size = PAGE_BYTES if part else 0
             header = Header(
-                kind, last, self.epoch, sequence, number, self._last_us, size, PAGES if part else 0, extra
-            )
+                kind, last, self.epoch, sequence, number, self._last_us, size, PAGES if part else 0,
+                extra if last else b"",
+            )  # fmt: skip
             data.append(encode(header, Pages(part, [content(write)] * len(part))))
         pieces = self._describe(self.tail, data)
         self.tail = pieces[-1].place

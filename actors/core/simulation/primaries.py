@@ -10,13 +10,14 @@ from typing import cast
 from raylite.actors.core import leader as lead
 from raylite.actors.core import primary as core
 from raylite.actors.core.catching_up import Fetch, Forward, Rebase
+from raylite.actors.core.keys import Keys
 from raylite.actors.core.membership import Propose
 from raylite.actors.core.queries import Respond, Waiting
 from raylite.actors.core.shipping import Ship
 from raylite.actors.core.simulation.checkers import Checker
 from raylite.actors.core.simulation.cold import Archiving
 from raylite.actors.core.simulation.copies import DatabaseFile
-from raylite.actors.core.simulation.entries import FIRST_PAGE, Made, State, Writer
+from raylite.actors.core.simulation.entries import FIRST_PAGE, Made, State, Writer, key
 from raylite.actors.core.simulation.history import Kind, Operation
 from raylite.actors.core.simulation.outgoing import Outgoing
 from raylite.actors.core.simulation.ports import Surroundings
@@ -35,9 +36,9 @@ LATE_SECONDS = 0.5
 class Directory:
     """A primary's directory: one living process has its lock; the file in it outlives processes."""
 
-    def __init__(self, name: str, start: Bookmark) -> None:
+    def __init__(self, name: str, start: Bookmark, keys: Keys) -> None:
         self.id = name
-        self.file = DatabaseFile(start)
+        self.file = DatabaseFile(start, keys)
         self.owner: Process | None = None
 
     @property
@@ -62,6 +63,7 @@ class Primary(Process):
             bounds=around.bounds,
         )
         self.pages: State = {}
+        self.keys = directory.file.keys
         self.pending: dict[int, tuple[Request, float]] = {}
         self.woke_at = self.world.now
         self._loop_seconds = self.world.random.choice((0.001, 0.01, 0.02))
@@ -98,19 +100,28 @@ class Primary(Process):
         deadline = self.now() + min(request.seconds, limits.CONFIRM_SECONDS)
         token = id(request)
         self.pending[token] = (request, deadline)
-        self._do(partial(self._run, token, request.operation, deadline))
+        self._do(partial(self._run, token, request, deadline))
 
-    def _run(self, token: int, operation: Operation, deadline: float) -> None:
+    def _run(self, token: int, request: Request, deadline: float) -> None:
         assert self._writer is not None, "queries run once the reign is open"
+        operation = request.operation
         wrote = operation.kind is Kind.WRITE
-        if wrote:
+        forgotten = wrote and self._is_forgotten(request)
+        wrote = wrote and not forgotten
+        if wrote and self.keys.outcome(key(operation.write)) is None:
             self.pages.update(dict.fromkeys(operation.pages, operation.write))
+            self.keys.add(self._writer.tail.sequence + 1, key(operation.write))
             self._make(self._writer.write(operation.write, operation.pages, operation.per_piece), operation)
         seen = self.pages.get(FIRST_PAGE, 0)
-        answer = Answer(seen, self.pages.get(operation.pages[0], 0), self._writer.tail, True)
+        answer = Answer(seen, self.pages.get(operation.pages[0], 0), self._writer.tail, True, forgotten)
         waiting = Waiting((token, answer), self._writer.tail, wrote, deadline)
         self._finished.append(partial(self.finish, waiting, operation))
         self._hand_on()
+
+    def _is_forgotten(self, request: Request) -> bool:
+        """Whether nobody can say if another attempt was run."""
+        known = self.keys.outcome(key(request.operation.write)) is not None
+        return not known and self.keys.may_have_forgotten(request.since)
 
     def finish(self, waiting: Waiting, operation: Operation) -> None:
         """A query has run; its response leaves when the core says so."""
@@ -130,6 +141,9 @@ class Primary(Process):
 
     def answer(self, request: Request, answer: Answer) -> None:
         """An answer leaves."""
+        if answer.forgotten:
+            request.reply(answer)
+            return
         self.around.checkers.answered(request.operation, answer, self.name)
         request.reply(answer)
 
@@ -232,6 +246,7 @@ class Primary(Process):
     def replayed(self) -> None:
         """The file is where the core wanted it."""
         self.pages = dict(self.directory.file.pages)
+        self.keys = self.directory.file.keys.copy()
         self.core.replayed()
         Archiving(self, self.around.cold)
         self.around.opened(self)
@@ -261,7 +276,7 @@ class Primary(Process):
 
     def _end_checkpoint(self, place: Bookmark) -> None:
         self.directory.file.put(self.pages)
-        self.directory.file.reach(place)
+        self.directory.file.reach(place, self.keys.copy())
 
     # The end
 

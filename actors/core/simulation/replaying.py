@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from raylite.actors.core import messages as m
+from raylite.actors.core.piece import decode_header, note_of
 from raylite.policies.bookmark import Bookmark
 from raylite.policies.limits import RETRY_SECONDS
 
@@ -21,6 +22,7 @@ class Replaying:
         self._file = primary.directory.file
         self._reached = self._file.certain
         self._old_goal = self._file.goal
+        self._keys = self._file.keys.copy()
         self._round = 0
 
     def start(self) -> None:
@@ -32,16 +34,18 @@ class Replaying:
     def _anew(self) -> None:
         self._file.anew()
         self._reached, self._old_goal = self._file.certain, None
+        self._keys = self._file.keys.copy()
 
     def _from_cold_storage(self) -> None:
         """Followers have trimmed what comes next."""
         self._anew()
         self._primary.around.cold.restore(self._file, self._place)
         self._reached = self._file.certain
+        self._keys = self._file.keys.copy()
 
     def _go_on(self) -> None:
         if self._reached.digest == self._place.digest and self._old_goal is None:
-            self._file.reach(self._place)
+            self._file.reach(self._place, self._keys)
             self._primary.replayed()
             return
         if self._reached.sequence >= self._place.sequence:
@@ -84,6 +88,7 @@ class Replaying:
             self._primary.around.cores.describe(self._reached, reply.pieces), reply.pieces, strict=True
         ):
             self._file.write(data)
+            self._keys.add(piece.place.sequence, note_of(decode_header(data)[0]))
             self._reached = piece.place
             if self._old_goal is not None and piece.last and piece.place == self._old_goal:
                 self._old_goal = None

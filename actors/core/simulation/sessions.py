@@ -58,7 +58,8 @@ class Clients(Protocol):
 class Session(Process):
     """One client and the sessions that it has one after the other.
 
-    writes: share of writes among its queries; stubborn: it goes on asking a primary that is silent.
+    writes: share of writes among its queries; stubborn: it goes on asking a primary that is silent; repeats: it sends
+    a write again whose answer was lost.
     """
 
     def __init__(self, around: Clients, name: str, replica: int) -> None:
@@ -73,6 +74,7 @@ class Session(Process):
         self._thought = 0
         self._thinking = False
         self.stubborn = self.world.chance(0.3)
+        self.repeats = self.world.chance(0.7)
         self.errand: Errand | None = None
         self.known_primary: Process | None = None
         self.start(random.choice((FIRST_UNCONSTRAINED, FIRST_PRIMARY)))
@@ -170,7 +172,10 @@ class Session(Process):
 
 
 class Errand:
-    """One query on its way: repeated while it is certain that it did not run, or it is a read."""
+    """One query on its way: repeated while it is certain that it did not run, or by its key.
+
+    doubt: an attempt may have run.
+    """
 
     def __init__(self, session: Session, operation: Operation) -> None:
         self._session, self.operation = session, operation
@@ -180,7 +185,9 @@ class Errand:
         operation.primary = stamped.primary
         self._deadline = session.now() + session.seconds
         operation.deadline = session.world.now + session.seconds * 1.1
+        self._since = self._bookmark.sequence if self._bookmark else 0
         self._attempt = 0
+        self._doubt = False
         self._target: Process | None = None
         session.after(session.seconds + GRACE_SECONDS, self._time_out)
 
@@ -191,7 +198,7 @@ class Errand:
             return
         left = self._deadline - session.now()
         if left <= 0:
-            self._end(Outcome.REFUSED)
+            self._end(Outcome.UNKNOWN if self._doubt else Outcome.REFUSED)
             return
         self._attempt += 1
         target = session.target(self.operation)
@@ -200,10 +207,12 @@ class Errand:
             self._later()
             return
         self._target = target
-        request = Request(self.operation, self._bookmark, left, partial(self._reply, target, self._attempt))
+        request = Request(
+            self.operation, self._bookmark, left, self._since, partial(self._reply, target, self._attempt)
+        )  # fmt: skip
         action = partial(_query, target, request)
         session.around.network.call(session, target, action, partial(self._lost, self._attempt))
-        if self.operation.kind is not Kind.WRITE:
+        if self.operation.kind is not Kind.WRITE or session.repeats:
             session.after(1.0, partial(self._lost, self._attempt))
 
     def _reply(self, target: Process, attempt: int, answer: Answer | Error) -> None:
@@ -226,7 +235,13 @@ class Errand:
         if attempt != self._attempt or self.operation.outcome is not Outcome.PENDING:
             return
         self._session.doubt_primary()
+        self._outcome_unknown()
+
+    def _outcome_unknown(self) -> None:
+        """The attempt may have run."""
         if self.operation.kind is Kind.WRITE:
+            self._doubt = True
+        if self._doubt and not self._session.repeats:
             self._end(Outcome.UNKNOWN)
         else:
             self._later()
@@ -238,23 +253,31 @@ class Errand:
         operation = self.operation
         if operation.outcome is not Outcome.PENDING:
             return
-        if isinstance(answer, Answer):
+        if isinstance(answer, Answer) and answer.forgotten:
+            self._forgotten(attempt, answer)
+        elif isinstance(answer, Answer):
             operation.by_primary, operation.bookmark = answer.by_primary, answer.bookmark
             operation.seen, operation.value = answer.seen, answer.value
             self._session.around.checkers.told(operation)
             self._end(Outcome.DONE)
         elif attempt != self._attempt:
             return
-        elif isinstance(answer, OutcomeUnknown) and self.operation.kind is Kind.WRITE:
-            self._end(Outcome.UNKNOWN)
         elif isinstance(answer, OutcomeUnknown):
-            self._later()
+            self._outcome_unknown()
         elif isinstance(answer, Unavailable):
             self._session.forget_primary()
             self._later()
         else:
             self._session.around.checkers.violated("session", f"{answer} for {operation}")
             self._end(Outcome.REFUSED)
+
+    def _forgotten(self, attempt: int, answer: Answer) -> None:
+        """This attempt was not run. Without another that may have been, what is known of by now counts."""
+        if self._doubt:
+            self._end(Outcome.UNKNOWN)
+        elif attempt == self._attempt:
+            self._since = answer.bookmark.sequence
+            self._later()
 
     def _time_out(self) -> None:
         if self.operation.outcome is Outcome.PENDING:

@@ -55,7 +55,8 @@ class System:
         self._replacing_at = -REPLACE_SECONDS
         self._primaries = self._fresh = 0
         self._start_followers()
-        self.directory = Directory("directory-0", origin(DATABASE))
+        self._keys = cores.keys(most=random.choice((3, 10, 1000)))
+        self.directory = Directory("directory-0", origin(DATABASE), self._keys)
         self.all_primaries: list[Primary] = []
         self.newest = self._make_primary()
         self.replicas = [
@@ -205,7 +206,7 @@ class System:
         self._primaries += 1
         if not self.directory.is_free:
             self._fresh += 1
-            self.directory = Directory(f"directory-{self._fresh}", origin(DATABASE))
+            self.directory = Directory(f"directory-{self._fresh}", origin(DATABASE), self._keys)
         primary = self.cores.primary_process(self, f"primary-{self._primaries}", self.directory, self.members)
         self.all_primaries = [one for one in self.all_primaries if one.alive]
         self.all_primaries.append(primary)
