@@ -124,9 +124,12 @@ class LocalSystem:
     async def query(
         self, actor: str, sql: str, *params: Value, bookmark: str = "", mode: Mode = Mode.RUN,
         seconds: float = 10.0, more: tuple[str, ...] = (), at: str = "", database_id: str = "",
+        key: bytes = b"", repeated: bool = False,
     ) -> Answer:  # fmt: skip
         statements = (Statement(sql, params), *map(Statement, more))
-        query = Query(database_id or self.database_id, mode, statements, bookmark, seconds, at=at)
+        query = Query(
+            database_id or self.database_id, mode, statements, bookmark, seconds, at=at, key=key, repeated=repeated
+        )  # fmt: skip
         answer = await self._ask(actor, query)
         if isinstance(answer, Failure):
             raise from_failure(answer)
