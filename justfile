@@ -32,6 +32,10 @@ simulate *args:
 bench *args:
     uv run --locked --all-extras python -m benchmarks {{args}}
 
+# how long writes pause when the primary is killed
+failover *args:
+    uv run --locked --all-extras python -m benchmarks.failover {{args}}
+
 # cluster tests again and again, to find what fails seldom
 soak times="10":
     for round in $(seq {{times}}); do uv run --locked --all-extras pytest tests/cluster || exit 1; done

@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import ray as _ray
@@ -22,11 +23,12 @@ from raylite.actors.ports import Survey, Whereabouts
 from raylite.actors.primary import Primary
 from raylite.actors.ray_actors import actor as actor_of
 from raylite.actors.ray_actors import in_region, off_node, on_node
-from raylite.actors.ray_calls import asked, cause_of, find, kill
+from raylite.actors.ray_calls import asked, cause_of, find, kill_named
 from raylite.actors.registry import Registry
 from raylite.actors.replica import Replica, ReplicaConfig
 from raylite.actors.revival import replace_if_hung
 from raylite.actors.routing import Routing
+from raylite.actors.spare import keep_spare
 from raylite.actors.stream import Endpoint
 from raylite.actors.stream_codec import decode_payload, encode_payload
 from raylite.policies import limits
@@ -163,6 +165,10 @@ class RaySurroundings:
             return ()
         return unknown
 
+    async def keep_spare(self, mark: Path) -> None:
+        """See `Surroundings.keep_spare`."""
+        await keep_spare(mark, partial(asked, nodes.run_in_new_worker))
+
     def leave(self) -> None:
         """End this actor for good: the one exit that Ray does not restart is taken inside one of its own calls."""
         ray.get_runtime_context().current_actor.leave.remote()
@@ -206,7 +212,7 @@ class RayCluster:
 
     async def kill(self, actor: str) -> None:
         """See `Cluster.kill`."""
-        await asked(_kill, actor)
+        await asked(kill_named, actor)
 
     async def whereabouts(self, actor: str) -> Whereabouts:
         """See `Cluster.whereabouts`."""
@@ -245,12 +251,6 @@ class RayCluster:
     def directory(self, database_id: str, role: str) -> str:
         """See `Cluster.directory`."""
         return os.path.join("databases", database_id, role)
-
-
-def _kill(actor: str) -> None:
-    handle = find(actor)
-    if handle is not None:
-        kill(handle)
 
 
 def _whereabouts(actor: str) -> Whereabouts:

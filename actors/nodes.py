@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -105,6 +108,20 @@ def on_nodes(nodes: Sequence[Node], work: Callable[[], T]) -> dict[str, T]:
 
 def _call(work: Callable[[], T]) -> T:
     return work()
+
+
+def run_in_new_worker() -> bool:
+    """Runs a task on this node in a worker that ends with it; whether that was started for it. Blocks."""
+    here = NodeAffinitySchedulingStrategy(own_node(), soft=False)
+    task = ray.remote(num_cpus=0, max_retries=0, max_calls=1, scheduling_strategy=here)(_started)
+    asked = int(time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK"))
+    started: int = ray.get(task.remote(), timeout=limits.NODE_SECONDS)
+    return started >= asked
+
+
+def _started() -> int:
+    """When this process was started: clock ticks on the clock that `CLOCK_BOOTTIME` is."""
+    return int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
 
 
 # What Ray keeps

@@ -33,14 +33,7 @@ from raylite.actors.stream import Connection, Payload, to_failure
 from raylite.actors.wal_room import WalRoom
 from raylite.policies import limits
 from raylite.policies.bookmark import Bookmark
-from raylite.policies.errors import (
-    Error,
-    NotAllowed,
-    NotPrimary,
-    Overloaded,
-    StorageFull,
-    Unreachable,
-)
+from raylite.policies.errors import Error, NotAllowed, NotPrimary, Overloaded, StorageFull, Unreachable
 from raylite.policies.query import Answer, Failure, Query
 from raylite.policies.quorum import Members
 from raylite.policies.status import ActorStatus, CopyCheck, Restored, TimeSpan, Verified
@@ -249,6 +242,7 @@ class Primary(Service):
             self.archiving = Archiving(self.settings, self.config.database_id, source, self._directory.path)
             self.hold(self.archiving.run())
         self.hold(Rejoining(self.relay).run())
+        self.hold(self.around.keep_spare(self.place("spare")))
         await self.on_open()
 
     async def on_open(self) -> None:

@@ -36,6 +36,13 @@ def kill(handle: Any) -> None:
     ray.kill(handle, no_restart=True)
 
 
+def kill_named(actor: str) -> None:
+    """As `kill`, whatever process has the name now, if one has."""
+    handle = find(actor)
+    if handle is not None:
+        kill(handle)
+
+
 def wait_for(calls: Sequence[Any], what: str) -> list[Any]:
     """The results of these calls; raises `Unreachable` if they take longer than an actor's start may."""
     try:

@@ -81,6 +81,10 @@ class Surroundings(Protocol):
         """
         ...
 
+    async def keep_spare(self, mark: Path) -> None:
+        """See `spare.keep_spare`."""
+        ...
+
     def leave(self) -> None:
         """End this actor for good: nobody restarts it."""
         ...

@@ -179,6 +179,8 @@ CLOSE_SECONDS = 1.0
 """A closed connection may use this long to send what is in its buffer."""
 ASK_ANOTHER_SECONDS = 0.1
 """Whoever looks for an actor asks again after this long, without giving up what was asked before."""
+SPARE_PROCESS_SECONDS = 1.0
+"""The actors of a node ask Ray for a spare process so often at most."""
 OPENING_SECONDS = 1.0
 """A query that reaches a primary just before it opens waits so long for that at most."""
 CONNECT_SECONDS = 3.0

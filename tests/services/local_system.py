@@ -51,6 +51,9 @@ class LocalSurroundings:
         self.missing += database_ids
         return [one for one in database_ids if one in self.gone]
 
+    async def keep_spare(self, mark: Path) -> None:
+        """Without Ray there is none."""
+
     def leave(self) -> None:
         self.left.append("left")
 

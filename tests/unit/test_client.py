@@ -397,6 +397,8 @@ def test_after_a_write_of_unknown_outcome_the_session_goes_on() -> None:
         await session.prepare(READ).all()
         assert world.actors == [NEAR, PRIMARY, NEAR]
 
+    run(scenario())
+
 
 def test_a_write_whose_answer_was_lost_counts_its_attempts() -> None:
     async def scenario() -> None:

@@ -206,7 +206,7 @@ def test_commits_of_a_script_are_handed_on_before_the_next_statement_runs(tmp_pa
     seen: list[Value] = []
     other = connect(str(path), apsw.SQLITE_OPEN_READONLY)
     engine = Engine.writer(
-        str(path), lambda *_: seen.append(next(iter(other.execute("SELECT max(a) FROM t")))[0])
+        str(path), lambda _frames, _done: seen.append(next(iter(other.execute("SELECT max(a) FROM t")))[0])
     )
     script(
         engine,
