@@ -81,6 +81,18 @@ class Catalogue:
         )
         return await self.get(entry.name)
 
+    async def note_members(self, database_id: str, members: Members) -> None:
+        """Writes who the members are by now; nothing if there is no such database."""
+        encoded = msgspec.msgpack.encode(members)
+        await self._run(
+            "UPDATE databases SET members = ?1 WHERE id = ?2 AND members != ?1", encoded, database_id
+        )
+
+    async def find(self, database_id: str) -> DatabaseEntry | None:
+        """The database of this id."""
+        rows = await self._run(f"{_ENTRIES} WHERE id = ?", database_id)
+        return _entry(rows[0]) if rows else None
+
     async def get(self, name: str) -> DatabaseEntry:
         """The database of this name; raises `DatabaseNotFound`."""
         rows = await self._run(f"{_ENTRIES} WHERE name = ?", name)

@@ -49,6 +49,16 @@ class Enlistment:
         joined = zip(chosen, answers, strict=True)
         return [Member(one, answer.incarnation) for one, answer in joined if isinstance(answer, m.Joined)]
 
+    async def substitute(
+        self, database_id: str, near: str, beside: Sequence[str], without: Sequence[str]
+    ) -> str:
+        """See `Registrar.substitute`. near: a region."""
+        present = await self._surveyor.present()
+        stay = [site for site in present if site.follower in beside]
+        left = [site for site in present if site.follower not in {*beside, *without}]
+        chosen = choose_followers(database_id, left, near, self._regions, 1, stay)
+        return chosen[0] if chosen else ""
+
     async def found(self, entry: DatabaseEntry) -> None:
         """A quorum of the members has the log's base from here on; raises `Unreachable`."""
         assert entry.members is not None, "members are written before the log is founded"

@@ -6,28 +6,24 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from raylite.actors.core import messages as m
-from raylite.actors.stream import Connection
+from raylite.actors.stream import Payload
 from raylite.actors.surveyor import Surveyor
 from raylite.policies import limits
 from raylite.policies.quorum import Member
 
-Dial = Callable[[str], Awaitable[Connection]]
-"""A connection to the actor of this name; raises `Unreachable` or `Unauthorized`."""
+AskOnce = Callable[[str, Payload], Awaitable[object]]
+"""The answer of the actor of this name to one request; raises an `Error`."""
 
 
 class FollowerCalls:
     """Asks followers by name. own: the id of the registry's own database."""
 
-    def __init__(self, dial: Dial, surveyor: Surveyor, own: str) -> None:
-        self._dial, self._surveyor, self._own = dial, surveyor, own
+    def __init__(self, ask: AskOnce, surveyor: Surveyor, own: str) -> None:
+        self._ask, self._surveyor, self._own = ask, surveyor, own
 
     async def ask(self, follower: str, message: m.Join | m.Found | m.Inspect | m.Drop) -> object:
         """Its answer; raises an `Error`."""
-        connection = await self._dial(follower)
-        try:
-            return await connection.call(message, limits.CALL_SECONDS)
-        finally:
-            connection.close()
+        return await self._ask(follower, message)
 
     async def inspect(self, database_id: str, member: Member) -> object:
         """What a member holds of this database; raises an `Error`."""

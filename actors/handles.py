@@ -24,6 +24,7 @@ from raylite.actors.primary import Primary
 from raylite.actors.ray_actors import actor as actor_of
 from raylite.actors.ray_actors import in_region, off_node, on_node
 from raylite.actors.ray_calls import asked, cause_of, find, kill_named
+from raylite.actors.registrar import CalledRegistrar, Registrar
 from raylite.actors.registry import Registry
 from raylite.actors.replica import Replica, ReplicaConfig
 from raylite.actors.revival import replace_if_hung
@@ -34,7 +35,7 @@ from raylite.actors.stream_codec import decode_payload, encode_payload
 from raylite.policies import limits
 from raylite.policies.catalogue import DatabaseEntry, RoutingTable
 from raylite.policies.errors import Error, Unreachable
-from raylite.policies.quorum import Member
+from raylite.policies.quorum import Member, Members
 from raylite.policies.status import ActorStatus
 from raylite.policies.system import (
     NAMESPACE,
@@ -149,8 +150,7 @@ class RaySurroundings:
 
     def host(self) -> str:
         """The address of this node that other nodes reach."""
-        address: str = ray.util.get_node_ip_address()
-        return address
+        return str(ray.util.get_node_ip_address())
 
     async def report_missing(self, database: str) -> None:
         """Tell the registry that this database's primary is missed; does not raise."""
@@ -164,6 +164,11 @@ class RaySurroundings:
         except Error:
             return ()
         return unknown
+
+    @property
+    def registrar(self) -> Registrar:
+        """See `Surroundings.registrar`."""
+        return CalledRegistrar(call)
 
     async def keep_spare(self, mark: Path) -> None:
         """See `Surroundings.keep_spare`."""
@@ -216,7 +221,10 @@ class RayCluster:
 
     async def whereabouts(self, actor: str) -> Whereabouts:
         """See `Cluster.whereabouts`."""
-        return await asked(_whereabouts, actor)
+        handle = await asked(find, actor)
+        if handle is None:
+            return Whereabouts()
+        return Whereabouts(await asked(nodes.node_of, handle), not await asked(nodes.is_running, handle))
 
     async def status(self, actor: str) -> ActorStatus:
         """See `Cluster.status`."""
@@ -230,8 +238,7 @@ class RayCluster:
 
     async def published(self) -> int:
         """See `Cluster.published`."""
-        version: int = await call(ROUTING, "published", seconds=limits.REGISTRY_SECONDS)
-        return version
+        return int(await call(ROUTING, "published", seconds=limits.REGISTRY_SECONDS))
 
     async def replace_routing(self) -> None:
         """See `Cluster.replace_routing`."""
@@ -248,16 +255,13 @@ class RayCluster:
         start = partial(start_follower, settings=self._settings)
         return await asked(partial(followers_of, spare=spare), tuple(sites), self._settings, start)
 
+    async def note_registry_members(self, members: Members) -> None:
+        """See `Cluster.note_registry_members`."""
+        await asked(nodes.remember_members, members)
+
     def directory(self, database_id: str, role: str) -> str:
         """See `Cluster.directory`."""
         return os.path.join("databases", database_id, role)
-
-
-def _whereabouts(actor: str) -> Whereabouts:
-    handle = find(actor)
-    if handle is None:
-        return Whereabouts()
-    return Whereabouts(nodes.node_of(handle), not nodes.is_running(handle))
 
 
 def start_follower(site: Site, settings: Settings) -> Any:
@@ -279,8 +283,7 @@ def start_registry(plan: RegistryPlan, avoid: str = "") -> Any:
 
 def start_routing(settings: Settings, avoid: str = "") -> Any:
     """The routing actor, as `start_registry`."""
-    actor = actor_of(Routing, ROUTING, off_node(avoid))
-    return actor.remote(settings, RayStatuses())
+    return actor_of(Routing, ROUTING, off_node(avoid)).remote(settings, RayStatuses())
 
 
 class RayStatuses(RaySurroundings):

@@ -132,6 +132,13 @@ def remember(plan: RegistryPlan) -> None:
     kv._internal_kv_put(_PLAN, msgspec.msgpack.encode(plan), overwrite=True, namespace=NAMESPACE.encode())
 
 
+def remember_members(members: Members) -> None:
+    """Changes them in the plan; what nodes have on disk is the first members."""
+    plan = recall()
+    assert plan is not None, "a registry is started with a plan"
+    remember(msgspec.structs.replace(plan, members=members))
+
+
 def recall() -> RegistryPlan | None:
     """The plan that was kept last in this cluster."""
     found: bytes | None = kv._internal_kv_get(_PLAN, namespace=NAMESPACE.encode())

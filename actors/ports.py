@@ -8,6 +8,7 @@ from typing import Protocol
 import msgspec
 
 from raylite.policies.catalogue import DatabaseEntry, RoutingTable
+from raylite.policies.quorum import Members
 from raylite.policies.status import ActorStatus
 from raylite.policies.system import Node, PrimaryConfig, Site
 
@@ -79,6 +80,10 @@ class Cluster(Protocol):
 
         spare: bring their number up to five without counting on those that are absent.
         """
+        ...
+
+    async def note_registry_members(self, members: Members) -> None:
+        """Keep the members of the registry's own database where whoever starts it looks first."""
         ...
 
     def directory(self, database_id: str, role: str) -> str:

@@ -15,12 +15,15 @@ from raylite.actors.core import primary as core
 from raylite.actors.core.leader import Leader
 from raylite.actors.core.queries import Waiting
 from raylite.actors.core.takeover import Adopted
+from raylite.actors.finding import Finding
 from raylite.actors.hand_over import HandOver
-from raylite.actors.primary_past import PrimaryPast
+from raylite.actors.primary_past import PastMethods, PrimaryPast
 from raylite.actors.primary_transfers import Job, PrimaryTransfers
+from raylite.actors.registrar import Registrar
 from raylite.actors.reign_status import reign_status
-from raylite.actors.rejoining import Finding, Rejoining
+from raylite.actors.rejoining import Rejoining
 from raylite.actors.relay import Relay
+from raylite.actors.replacing import Replacing
 from raylite.actors.replay import advance_by, bring_up
 from raylite.actors.service import Service, Surroundings, boottime, wall_us
 from raylite.actors.storage.directory import Directory
@@ -36,12 +39,12 @@ from raylite.policies.bookmark import Bookmark
 from raylite.policies.errors import Error, NotAllowed, NotPrimary, Overloaded, StorageFull, Unreachable
 from raylite.policies.query import Answer, Failure, Query
 from raylite.policies.quorum import Members
-from raylite.policies.status import ActorStatus, CopyCheck, Restored, TimeSpan, Verified
+from raylite.policies.status import ActorStatus, CopyCheck
 from raylite.policies.system import PrimaryConfig, Settings, primary_name
 from raylite.policies.transfer import TransferRequest
 
 
-class Primary(Service):
+class Primary(PastMethods, Service):
     """One database's primary, from its start until it is fenced or stopped: one reign."""
 
     def __init__(self, config: PrimaryConfig, settings: Settings, around: Surroundings) -> None:
@@ -56,8 +59,9 @@ class Primary(Service):
         self._room: WalRoom | None = None
         self._transfers: PrimaryTransfers | None = None
         self._unopened: StorageFull | Unreachable | None = None
+        self._replacing: Replacing | None = None
         self._opened = asyncio.Event()
-        self._past = PrimaryPast(
+        self.past = PrimaryPast(
             self.name,
             self.region,
             config.database_id,
@@ -104,7 +108,7 @@ class Primary(Service):
             self.region,
             self.relay.core if self.relay else None,
             self._room.bytes if self._room else 0,
-            str(full or ""),
+            str(full or (self._replacing.problem if self._replacing else "")),
             self.archiving.state() if self.archiving else None,
         )
 
@@ -112,7 +116,7 @@ class Primary(Service):
         """The answer once all that it may have seen is confirmed; errors wait likewise."""
         await self._opens(min(query.seconds, limits.OPENING_SECONDS))
         if query.at:
-            execution, goal = await self._past.read(query)
+            execution, goal = await self.past.read(query)
             return self._answer(execution, goal)
 
         def job(file: PrimaryFile, seconds: float, refusal: Error | None) -> Ran:
@@ -151,25 +155,15 @@ class Primary(Service):
         finally:
             relay.core.dismissed()
 
-    async def moment(self, time_us: int) -> str:
-        """See `Archiving.moment`."""
-        return await self._archive().moment(time_us)
+    async def replace_follower(self, follower: str, other: str = "") -> str:
+        """See `Replacing.replace`."""
+        if self._replacing is None:
+            raise NotPrimary(self.config.database, 0)
+        return await self._replacing.replace(follower, other)
 
-    async def span(self) -> TimeSpan:
-        """See `Archiving.span`."""
-        return await self._archive().span()
-
-    async def restore(self, bookmark: str) -> Restored:
-        """See `PrimaryPast.restore`."""
-        return await self._past.restore(bookmark)
-
-    async def fork(self, fork_id: str, bookmark: str) -> int:
-        """See `PrimaryPast.fork`."""
-        return await self._past.fork(fork_id, bookmark)
-
-    async def verify(self) -> Verified:
-        """See `PrimaryPast.verify`."""
-        return await self._past.verify()
+    def registrar(self) -> Registrar:
+        """The registry, which may be this very actor."""
+        return self.around.registrar
 
     def _archive(self) -> Archiving:
         if self.archiving is None:
@@ -205,7 +199,7 @@ class Primary(Service):
             config.database_id, config.database, config.members, self._directory.id, jitter=random.random()
         )
         self.relay = Relay(self, self, reign)
-        self.hold(Finding(self.relay).run())
+        self.hold(Finding(reign.takeover, self.registrar(), self.ask_once).run())
 
     def begin(self, adopted: Adopted) -> None:
         """A quorum promised: the reign's first entry goes behind what was adopted."""
@@ -242,6 +236,8 @@ class Primary(Service):
             self.archiving = Archiving(self.settings, self.config.database_id, source, self._directory.path)
             self.hold(self.archiving.run())
         self.hold(Rejoining(self.relay).run())
+        self._replacing = Replacing(self.relay, self.registrar(), self.ask_once)
+        self.hold(self._replacing.run())
         self.hold(self.around.keep_spare(self.place("spare")))
         await self.on_open()
 

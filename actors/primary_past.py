@@ -12,7 +12,7 @@ from raylite.actors.storage.replacement import Replacement
 from raylite.policies import limits
 from raylite.policies.bookmark import Bookmark
 from raylite.policies.query import Query
-from raylite.policies.status import Restored, Verified
+from raylite.policies.status import Restored, TimeSpan, Verified
 
 Admitted = Callable[[str, str], AbstractContextManager[object]]
 """For the time of a query about that database, at that bookmark; raises if none may run."""
@@ -40,6 +40,14 @@ class PrimaryPast:
             goal = Bookmark.parse(query.at)
             return await self._archive().read(query, goal), goal
 
+    async def moment(self, time_us: int) -> str:
+        """See `Archiving.moment`."""
+        return await self._archive().moment(time_us)
+
+    async def span(self) -> TimeSpan:
+        """See `Archiving.span`."""
+        return await self._archive().span()
+
     async def restore(self, bookmark: str) -> Restored:
         """Makes the database what it was at that bookmark, as one entry. Raises what a write raises."""
         with self._admitted(self._database_id, bookmark):
@@ -65,3 +73,29 @@ class PrimaryPast:
             return await self._archive().verify(taken.snapshot, taken.bookmark)
         finally:
             taken.snapshot.close()
+
+
+class PastMethods:
+    """The same as methods of the primary's actor."""
+
+    past: PrimaryPast
+
+    async def moment(self, time_us: int) -> str:
+        """See `Archiving.moment`."""
+        return await self.past.moment(time_us)
+
+    async def span(self) -> TimeSpan:
+        """See `Archiving.span`."""
+        return await self.past.span()
+
+    async def restore(self, bookmark: str) -> Restored:
+        """See `PrimaryPast.restore`."""
+        return await self.past.restore(bookmark)
+
+    async def fork(self, fork_id: str, bookmark: str) -> int:
+        """See `PrimaryPast.fork`."""
+        return await self.past.fork(fork_id, bookmark)
+
+    async def verify(self) -> Verified:
+        """See `PrimaryPast.verify`."""
+        return await self.past.verify()

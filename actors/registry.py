@@ -20,6 +20,7 @@ from raylite.actors.holders import holders
 from raylite.actors.ports import Cluster
 from raylite.actors.primary import Primary
 from raylite.actors.publication import Publication
+from raylite.actors.registrar import Registrar
 from raylite.actors.removal import Removal
 from raylite.actors.service import Surroundings, wall_us
 from raylite.actors.supervision import Supervision
@@ -29,6 +30,7 @@ from raylite.policies.catalogue import DatabaseEntry, Fork
 from raylite.policies.errors import Error, Unreachable
 from raylite.policies.names import database_name
 from raylite.policies.placement import primary_region, tolerated_nodes
+from raylite.policies.quorum import Member, Members
 from raylite.policies.replication import Replication
 from raylite.policies.status import ActorStatus, Overview
 from raylite.policies.system import REGISTRY, PrimaryConfig, Settings, Site, primary_name, replica_name
@@ -49,9 +51,9 @@ class Registry(Primary):
         self._cluster = cluster
         self._surveyor = Surveyor(cluster, sites, settings.virtual)
         self._catalogue = Catalogue(config.database_id, self._query)
-        followers = FollowerCalls(self.dial, self._surveyor, config.database_id)
-        enlistment = Enlistment(followers, self._surveyor, settings.regions)
-        self._databases = Databases(self._catalogue, cluster, enlistment)
+        followers = FollowerCalls(self.ask_once, self._surveyor, config.database_id)
+        self._enlistment = Enlistment(followers, self._surveyor, settings.regions)
+        self._databases = Databases(self._catalogue, cluster, self._enlistment)
         self._removal = Removal(self._catalogue, followers.ask)
         self._supervision = Supervision(
             cluster,
@@ -203,6 +205,35 @@ class Registry(Primary):
         entry = await self.lookup(name)
         return region in entry.replicas and await self._supervision.replica_lost(entry, region)
 
+    # Followers
+
+    def registrar(self) -> Registrar:
+        """See `Primary.registrar`."""
+        return self
+
+    async def substitute(self, database_id: str, beside: Sequence[str], without: Sequence[str]) -> str:
+        """See `Registrar.substitute`."""
+        await self.ready()
+        entry = await self._catalogue.find(database_id)
+        near = entry.region if entry else self.config.region
+        return await self._enlistment.substitute(database_id, near, beside, without)
+
+    async def note_members(self, database_id: str, members: Members) -> None:
+        """See `Registrar.note_members`."""
+        await self.ready()
+        if database_id == self.config.database_id:
+            await self._cluster.note_registry_members(members)
+        else:
+            await self._catalogue.note_members(database_id, members)
+
+    async def members_of(self, database_id: str) -> Members | None:
+        """See `Registrar.members_of`; of the registry's own database every follower that there is."""
+        if database_id == self.config.database_id:
+            return Members(tuple(Member(site.follower, "") for site in self._surveyor.sites))
+        await self.ready()
+        entry = await self._catalogue.find(database_id)
+        return entry.members if entry else None
+
     # What there is
 
     async def overview(self) -> Overview:
@@ -213,7 +244,7 @@ class Registry(Primary):
         for entry in entries:
             actors += [primary_name(entry.name), *(replica_name(entry.name, one) for one in entry.replicas)]
         databases = {entry.database_id: entry.members for entry in entries if entry.members is not None}
-        databases[self.config.database_id] = self.config.members
+        databases[self.config.database_id] = self.relay.core.members if self.relay else self.config.members
         found = await holders(self.dial, databases)
         tolerated = [
             tolerated_nodes([sites[one] for one in found[database] if one in sites], len(members.current))

@@ -19,28 +19,6 @@ from raylite.policies.errors import Error
 from raylite.policies.quorum import Member
 
 
-class Finding:
-    """Of a reign that begins: asks the followers that it was told of who the members are, if they know better.
-
-    All of them may have joined anew since that was noted.
-    """
-
-    def __init__(self, relay: Relay) -> None:
-        self._relay = relay
-
-    async def run(self) -> None:
-        """Until a quorum has promised."""
-        takeover = self._relay.core.takeover
-        while takeover.adopted is None:
-            await asyncio.sleep(limits.HINT_SECONDS)
-            inspect = m.Inspect(takeover.database)
-            asked = (self._relay.ask(one, inspect) for one in takeover.members.everyone)
-            answers = await asyncio.gather(*asked, return_exceptions=True)
-            held = [one for one in answers if isinstance(one, m.Holding)]
-            if held:
-                takeover.learn(max(held, key=lambda one: (one.tail.epoch, one.tail.sequence)).members)
-
-
 class Rejoining:
     """That of one reign. It runs until it is cancelled."""
 
@@ -71,7 +49,5 @@ class Rejoining:
             reply = await self._relay.ask(lost, m.Join(leader.database))
         except Error:
             return
-        current = leader.members.current
-        if isinstance(reply, m.Joined) and reply.incarnation != lost.incarnation and lost in current:
-            joined = Member(lost.follower, reply.incarnation)
-            self._relay.change_members(tuple(joined if one == lost else one for one in current))
+        if isinstance(reply, m.Joined):
+            self._relay.replace_member(lost, Member(lost.follower, reply.incarnation))

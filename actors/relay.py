@@ -100,9 +100,12 @@ class Relay:
             trim = m.Trim(self.core.database, member.incarnation, held)
             self._link(member).post(trim, lambda reply: None)
 
-    def change_members(self, following: tuple[Member, ...]) -> None:
-        """Begins to replace the members; nothing happens while a change is under way."""
-        self._carry_out(self.core.change_members(following, boottime()))
+    def replace_member(self, former: Member, newcomer: Member) -> None:
+        """Begins to put one in another's place; nothing happens while a change is under way."""
+        current = self.core.members.current
+        following = tuple(newcomer if one == former else one for one in current)
+        if former in current and newcomer not in current:
+            self._carry_out(self.core.change_members(following, boottime()))
 
     async def ask(self, member: Member, message: m.Join | m.Inspect) -> Payload | None:
         """What this follower answers, whatever its incarnation; raises an `Error`."""

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from raylite.actors.registrar import Registrar
 from raylite.actors.stream import (
     Connection,
     Distance,
@@ -22,6 +23,7 @@ from raylite.actors.stream import (
     to_failure,
 )  # fmt: skip
 from raylite.actors.stream_codec import decode_payload, encode_payload
+from raylite.policies import limits
 from raylite.policies.errors import Error, Unreachable
 from raylite.policies.system import Settings
 
@@ -72,6 +74,11 @@ class Surroundings(Protocol):
 
     async def report_missing(self, database: str) -> None:
         """Tell the registry that this database's primary is missed; does not raise."""
+        ...
+
+    @property
+    def registrar(self) -> Registrar:
+        """The registry, for what it knows of followers."""
         ...
 
     async def report_silent(self, database_ids: Sequence[str]) -> Sequence[str]:
@@ -146,6 +153,14 @@ class Service:
         return await connect(
             self.identity, endpoint, handler, on_crash=self.around.crash, tls=self.tls, distance=self.distance
         )
+
+    async def ask_once(self, actor: str, payload: Payload) -> Payload | None:
+        """The answer to one request over a connection of its own; raises an `Error`."""
+        connection = await self.dial(actor)
+        try:
+            return await connection.call(payload, limits.CALL_SECONDS)
+        finally:
+            connection.close()
 
     def hold(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
         """Runs a background task that belongs to this actor; if it fails, so does the actor."""

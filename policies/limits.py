@@ -98,6 +98,10 @@ JOURNAL_ZERO_BYTES = 256 << 10
 """Written as zeros ahead of the journal's end: overwriting syncs in about half the time of filling new blocks."""
 REJOIN_SECONDS = 5.0
 """A follower that says for so long that it holds a database no more, which it should, joins it anew."""
+FOLLOWER_GONE_SECONDS = 600.0
+"""A follower that has been silent for so long is replaced by another one, if there is one."""
+REPLACING_SECONDS = 600.0
+"""Whoever asks for a follower to be replaced waits so long at most for its successor to have caught up."""
 HINT_SECONDS = 2.0
 """A primary that no quorum of the followers that it was told of has promised anything for so long asks who is one."""
 JOURNAL_DISCARD_SECONDS = 1.0

@@ -52,20 +52,25 @@ def primary_region(
 
 
 def choose_followers(
-    database_id: str, sites: Iterable[Site], near: str, regions: Regions, count: int = FOLLOWERS
+    database_id: str,
+    sites: Iterable[Site],
+    near: str,
+    regions: Regions,
+    count: int = FOLLOWERS,
+    beside: Sequence[Site] = (),
 ) -> tuple[str, ...]:
     """Names of `count` followers, fewer if there are fewer: on as many nodes as can be, then zones, then regions.
 
     Equal choices go to the region nearest to `near`, then by a digest of both names, so that databases spread over
-    followers. The same arguments, in any order, give the same names.
+    followers. The same arguments, in any order, give the same names. beside: those that are members already.
     """
-    left, chosen = list(sites), list[Site]()
-    while left and len(chosen) < count:
+    left, chosen = list(sites), list(beside)
+    while left and len(chosen) < count + len(beside):
         used = [Counter(map(domain, chosen)) for domain in DOMAINS]
         best = min(left, key=lambda site: _cost(site, used, database_id, near, regions))
         left.remove(best)
         chosen.append(best)
-    return tuple(site.follower for site in chosen)
+    return tuple(site.follower for site in chosen[len(beside) :])
 
 
 def place_followers(

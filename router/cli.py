@@ -74,6 +74,17 @@ def status(data_dir: Path | None, as_json: bool) -> None:
         output.system(session.system(), as_json=as_json)
 
 
+@main.command(name="replace-follower")
+@click.argument("follower")
+@click.option("--with", "other", default="", help="Who takes its place; else the placement policy chooses.")
+@data_option
+@json_option
+def replace_follower(follower: str, other: str, data_dir: Path | None, as_json: bool) -> None:
+    """Put another follower in the place of one that is gone for good, in all databases; writes go on."""
+    with CliSession.joined(data_dir) as session:
+        output.replaced(session.replace_follower(follower, other), as_json=as_json)
+
+
 @main.command()
 @click.argument("name")
 @click.option("--location", default="", help="Region for the primary.")

@@ -70,6 +70,11 @@ def system(found: SystemStatus, *, as_json: bool) -> None:
     )
 
 
+def replaced(found: Mapping[str, str], *, as_json: bool) -> None:
+    """Which follower came, by database."""
+    _table([{"database": name, "follower": one} for name, one in found.items()], as_json=as_json)
+
+
 def simulation(summary: Summary, *, as_json: bool) -> None:
     """What happened in the runs, and the command that replays each that failed."""
     if as_json:

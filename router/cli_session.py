@@ -17,6 +17,7 @@ from raylite.router import api
 from raylite.router.background import background
 from raylite.router.client import DatabaseInfo
 from raylite.router.dump import Selection
+from raylite.router.followers import replace_follower
 from raylite.router.moments import as_text
 from raylite.router.moving import Exported, ImportedFile
 from raylite.router.own_stdout import kept_from_others
@@ -111,6 +112,11 @@ class CliSession:
         database = api.connect(name)
         with steps(f"Verifying {name}"):
             return database.verify()
+
+    def replace_follower(self, follower: str, other: str) -> dict[str, str]:
+        """Puts another follower in its place everywhere; which one took it, by database."""
+        with steps(f"Replacing {follower}") as step:
+            return replace_follower(follower, other, lambda done, of: step(f"{done} of {of} databases"))
 
     def time_travel_info(self, name: str, timestamp: str | None) -> dict[str, object]:
         """The bookmark of now or of a time, and the oldest state that is kept."""

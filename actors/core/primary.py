@@ -175,7 +175,11 @@ class PrimaryCore:
         """Begin to replace the members; nothing happens while another change is under way or before it is open."""
         if self.phase is not Phase.OPEN or self.leader is None:
             return []
-        return self._carry(self.leader.change_members(following, now), now)
+        known = set(self.leader.peers)
+        effects = list(self.leader.change_members(following, now))
+        for peer in sorted((set(self.leader.peers) - known) & self._connected):
+            effects += self.leader.connected(peer, now)
+        return self._carry(effects, now)
 
     def tick(self, now: float) -> list[Effect]:
         """The passing of time; call it every tenth of a lease or more often."""

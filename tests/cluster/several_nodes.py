@@ -23,6 +23,8 @@ from raylite.router.local_cluster import descendants
 
 NODES: Mapping[str, str] = {"a": "enam", "b": "enam", "c": "weur", "d": "weur", "e": "apac"}
 """Disks, with the region of the node that each is in."""
+LATER: Mapping[str, str] = {"f": "weur"}
+"""Those of nodes that a test adds."""
 
 
 class SeveralNodes:
@@ -49,7 +51,7 @@ class SeveralNodes:
         """Starts a node with its disk."""
         self._nodes[name] = self._ray.add_node(
             wait=not self._nodes, num_cpus=2, object_store_memory=80_000_000, include_dashboard=False,
-            labels={REGION_LABEL: NODES[name]}, env_vars={"RAYLITE_DATA": str(self.disk(name))},
+            labels={REGION_LABEL: {**NODES, **LATER}[name]}, env_vars={"RAYLITE_DATA": str(self.disk(name))},
         )  # fmt: skip
 
     def lose(self, name: str) -> None:

@@ -116,6 +116,34 @@ def test_a_lost_node_costs_nothing_acknowledged_and_brings_its_journal_back(clus
 
 
 @pytest.mark.timeout(180)
+def test_a_follower_whose_node_is_gone_for_good_is_replaced_under_load(cluster: SeveralNodes) -> None:
+    writers = background.run(begin())
+    try:
+        cluster.add("f")
+        background.run(until(partial(runs_on, cluster, "follower:5", "f"), 45))
+        lost = next(name for name in "ced" if cluster.where("primary:shop") != name)
+        gone = next(one for one in FOLLOWERS if cluster.where(one) == lost)
+        cluster.lose(lost)
+        moment = time.monotonic()
+        replaced = cluster.command("replace-follower", gone)
+        print(f"{gone} was replaced {time.monotonic() - moment:.1f} s after its node was lost")
+        assert replaced == [
+            {"database": "_registry", "follower": "follower:5"},
+            {"database": "shop", "follower": "follower:5"},
+        ]
+        background.run(until(lambda: tolerates(2), 45))
+        background.run(writers.acknowledges_after(time.monotonic(), 20))
+        assert cluster.command("replace-follower", gone) == []
+    finally:
+        background.run(writers.stop())
+    background.run(end(writers))
+
+
+async def runs_on(cluster: SeveralNodes, actor: str, node: str) -> bool:
+    return await asyncio.to_thread(cluster.where, actor) == node
+
+
+@pytest.mark.timeout(180)
 def test_after_a_restart_of_all_nodes_each_follower_is_where_its_journal_is(tmp_path: Path) -> None:
     first = SeveralNodes(tmp_path, "ace")
     try:

@@ -12,6 +12,7 @@ from raylite.actors.core import messages as m
 from raylite.actors.core.base import Base
 from raylite.actors.follower import Follower
 from raylite.actors.primary import Primary
+from raylite.actors.registrar import Registrar
 from raylite.actors.replica import Replica, ReplicaConfig
 from raylite.actors.service import Service
 from raylite.actors.storage.files import Files
@@ -35,6 +36,7 @@ class LocalSurroundings:
         self.left: list[str] = []
         self.missing: list[str] = []
         self.gone: set[str] = set()
+        self.members: dict[str, Members] = {}
 
     async def endpoint(self, actor: str) -> Endpoint:
         if actor not in self.services:
@@ -54,6 +56,10 @@ class LocalSurroundings:
     async def keep_spare(self, mark: Path) -> None:
         """Without Ray there is none."""
 
+    @property
+    def registrar(self) -> Registrar:
+        return LocalRegistrar(self)
+
     def leave(self) -> None:
         self.left.append("left")
 
@@ -62,6 +68,23 @@ class LocalSurroundings:
 
     def crash(self, error: BaseException) -> None:
         self.crashes.append(error)
+
+
+class LocalRegistrar:
+    """Chooses any follower that is there, and notes members."""
+
+    def __init__(self, around: LocalSurroundings) -> None:
+        self._around = around
+
+    async def substitute(self, database_id: str, beside: Sequence[str], without: Sequence[str]) -> str:
+        names = [name for name in self._around.services if name.startswith("follower:")]
+        return next((name for name in names if name not in (*beside, *without)), "")
+
+    async def note_members(self, database_id: str, members: Members) -> None:
+        self._around.members[database_id] = members
+
+    async def members_of(self, database_id: str) -> Members | None:
+        return self._around.members.get(database_id)
 
 
 class LocalSystem:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from raylite.actors.ports import Survey, Whereabouts
 from raylite.policies.catalogue import DatabaseEntry, RoutingTable
 from raylite.policies.errors import Unreachable
+from raylite.policies.quorum import Members
 from raylite.policies.status import ActorStatus
 from raylite.policies.system import Node, PrimaryConfig, Site, replica_name
 
@@ -65,6 +66,9 @@ class FakeCluster:
         names = {site.follower for site in sites}
         new = [Site(f"follower:{node.id}", node.id, node.region) for node in self.alive]
         return Survey((*sites, *(site for site in new if site.follower not in names)))
+
+    async def note_registry_members(self, members: Members) -> None:
+        self.done.append(("registry members", *(one.follower for one in members.current)))
 
     def directory(self, database_id: str, role: str) -> str:
         return f"databases/{database_id}/{role}"

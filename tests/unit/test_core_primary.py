@@ -62,6 +62,16 @@ def test_connections_are_needed_to_all_members_and_to_newcomers() -> None:
     assert core.contacts == (*MEMBERS.everyone, member_of("d"))
 
 
+def test_a_newcomer_that_is_connected_from_an_earlier_membership_is_asked_at_once() -> None:
+    core = reign(Entries())
+    newcomer = peer_of(member_of("d"))
+    core.connected(newcomer, 0.0)
+    asked = core.change_members(members_of("a,b,d").current, 0.0)
+    assert [effect.peer for effect in asked if isinstance(effect, Ship)] == [newcomer]
+    core.lost(newcomer)
+    assert not any(isinstance(one, Ship) for one in core.change_members(members_of("a,b,d").current, 0.0))
+
+
 def test_what_is_confirmed_is_unknown_until_the_reign_has_a_log() -> None:
     core = PrimaryCore(DATABASE, "shop", MEMBERS, "directory", jitter=0.0)
     core.lost(A)
