@@ -14,7 +14,7 @@ from tests.services.local_system import LocalSystem
 from raylite.actors.archiving import Archiving
 from raylite.actors.cold import marker
 from raylite.actors.cold.archive import Archive
-from raylite.actors.cold.folder import FolderStore, open_store
+from raylite.actors.cold.folder import open_store
 from raylite.actors.cold.restore import restore
 from raylite.actors.confirmed_log import ConfirmedLog
 from raylite.actors.core import messages as m
@@ -40,18 +40,20 @@ from raylite.policies.status import ActorStatus
 
 
 class ColdSystem(LocalSystem):
-    """A system that has cold storage in a folder."""
+    """A system that has cold storage, in a folder unless `address` says otherwise."""
+
+    address = ""
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
         self.cold = directory / "cold"
-        self.settings = msgspec.structs.replace(self.settings, cold=str(self.cold))
+        self.settings = msgspec.structs.replace(self.settings, cold=self.address or str(self.cold))
 
     def claim(self) -> None:
-        marker.claim(FolderStore(self.cold), self.settings.system_id)
+        marker.claim(open_store(self.settings.cold), self.settings.system_id)
 
     def archive(self) -> Archive:
-        return Archive(open_store(str(self.cold)), self.database_id)
+        return Archive(open_store(self.settings.cold), self.database_id)
 
     def rows(self, bookmark: str, sql: str) -> list[object]:
         """What a query finds in the database that cold storage alone gives."""
