@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import time
 from collections.abc import Awaitable, Generator, Sequence
 from functools import partial
 
@@ -15,6 +16,7 @@ from raylite.actors.core import primary as core
 from raylite.actors.core.leader import Leader
 from raylite.actors.core.queries import Waiting
 from raylite.actors.core.takeover import Adopted
+from raylite.actors.drill import Drill
 from raylite.actors.finding import Finding
 from raylite.actors.hand_over import HandOver
 from raylite.actors.primary_past import PastMethods, PrimaryPast
@@ -60,6 +62,7 @@ class Primary(PastMethods, Service):
         self._transfers: PrimaryTransfers | None = None
         self._unopened: StorageFull | Unreachable | None = None
         self._replacing: Replacing | None = None
+        self._drill: Drill | None = None
         self._opened = asyncio.Event()
         self.past = PrimaryPast(
             self.name,
@@ -108,8 +111,9 @@ class Primary(PastMethods, Service):
             self.region,
             self.relay.core if self.relay else None,
             self._room.bytes if self._room else 0,
-            str(full or (self._replacing.problem if self._replacing else "")),
             self.archiving.state() if self.archiving else None,
+            self._drill.age_seconds if self._drill else None,
+            [str(full or ""), *(one.problem for one in (self._replacing, self._drill) if one)],
         )
 
     async def _query(self, query: Query) -> Answer | Failure:
@@ -235,6 +239,8 @@ class Primary(PastMethods, Service):
             source = ConfirmedLog(self.relay)
             self.archiving = Archiving(self.settings, self.config.database_id, source, self._directory.path)
             self.hold(self.archiving.run())
+            self._drill = Drill(self.past.verify, self._directory.path / "drill", time.time)
+            self.hold(self._drill.run())
         self.hold(Rejoining(self.relay).run())
         self._replacing = Replacing(self.relay, self.registrar(), self.ask_once)
         self.hold(self._replacing.run())

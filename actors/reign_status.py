@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from raylite.actors.cold.uploading import UploadState
 from raylite.actors.core.leader import Leader
@@ -13,12 +14,18 @@ from raylite.policies.status import ActorStatus
 
 
 def reign_status(
-    name: str, region: str, reign: PrimaryCore | None, wal_bytes: int, full: str, uploads: UploadState | None
+    name: str,
+    region: str,
+    reign: PrimaryCore | None,
+    wal_bytes: int,
+    uploads: UploadState | None,
+    verified_seconds: float | None,
+    more: Sequence[str],
 ) -> ActorStatus:
-    """How a primary is. reign: None before it has claimed its directory; full: why its disk takes no more, "" if it
-    does; uploads: None without cold storage."""
+    """How a primary is. reign: None before it has claimed its directory; uploads: None without cold storage; more:
+    other problems, "" for none."""
     leader = reign.leader if reign else None
-    problems = [*_problems(leader, boottime()), full, uploads.problem if uploads else ""]
+    problems = [*_problems(leader, boottime()), *more, uploads.problem if uploads else ""]
     return ActorStatus(
         name,
         "primary",
@@ -33,6 +40,7 @@ def reign_status(
         needed=majority(len(reign.members.current)) if reign else 0,
         problems=tuple(one for one in problems if one),
         cold=uploads.held if uploads else "",
+        verified_seconds=verified_seconds,
     )
 
 

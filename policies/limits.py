@@ -146,6 +146,8 @@ COLD_RETRY_SECONDS = 1.0
 COLD_LONGEST_RETRY_SECONDS = 60.0
 COLD_NEAR_SECONDS = 5.0
 """A copy that took no longer for what was uploaded meanwhile goes on from there with the stream."""
+DRILL_SECONDS = 86_400.0
+"""A primary restores its database from cold storage alone, and compares, about once in this time."""
 COLD_TRIM_SECONDS = 60.0
 """Followers keep what was uploaded within this time, and at most within twice as much: copies that start need it."""
 COLD_RUN_SECONDS = 6 * 3600.0

@@ -10,7 +10,8 @@ class ActorStatus(msgspec.Struct, frozen=True):
 
     lag_ms: from the primary's confirmation of the newest entry to its being shown here (a replica), else None;
     answering, needed: followers that answer a primary, and how many it needs; cold: text of the newest entry that cold
-    storage holds, "" if that is not known; problems: in words, none if all is well.
+    storage holds, "" if that is not known; problems: in words, none if all is well; verified_seconds: how long ago a
+    primary last compared its database with what cold storage alone gives, None if it has not yet.
     """
 
     actor: str
@@ -27,6 +28,7 @@ class ActorStatus(msgspec.Struct, frozen=True):
     needed: int = 0
     problems: tuple[str, ...] = ()
     cold: str = ""
+    verified_seconds: float | None = None
 
 
 class Overview(msgspec.Struct, frozen=True):
