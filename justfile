@@ -32,6 +32,10 @@ simulate *args:
 bench *args:
     uv run --locked --all-extras python -m benchmarks {{args}}
 
+# kills and stops of all actors under load, and a check of everything that clients were told
+chaos *args:
+    PYTHONPATH=. uv run --locked --all-extras python -m tests.chaos {{args}}
+
 # how long writes pause when the primary is killed
 failover *args:
     uv run --locked --all-extras python -m benchmarks.failover {{args}}

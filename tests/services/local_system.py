@@ -182,11 +182,12 @@ class LocalSystem:
         return answer
 
     async def _ask(self, actor: str, message: m.ToFollower | Query) -> object:
-        """Asks until the actor is there and open, for ten seconds."""
-        async with asyncio.timeout(10):
+        """Asks until the actor is there and open, for ten seconds, or as long as the query has if that is longer."""
+        seconds = max(10.0, message.seconds) if isinstance(message, Query) else 10.0
+        async with asyncio.timeout(seconds):
             while True:
                 try:
-                    return await (await self._connection(actor)).call(message, 10)
+                    return await (await self._connection(actor)).call(message, seconds)
                 except Unreachable:
                     await asyncio.sleep(0.02)
                 except Error as error:

@@ -1,0 +1,87 @@
+"""A campaign: clients in all regions, faults as a seed says, and a look at whether all promises held."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import Counter
+
+import msgspec
+from tests.chaos.clients import REGIONS, Clients
+from tests.chaos.faults import Faults, Say
+from tests.chaos.history import Outcome, violations
+
+import raylite
+from raylite.actors import handles
+from raylite.policies.status import CopyCheck, Verified
+
+HEAL_SECONDS = 60.0
+"""Once faults are over, all is well again within this time."""
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What happened in one campaign."""
+
+    seed: int
+    seconds: float
+    faults: dict[str, int]
+    outcomes: dict[str, int]
+    violations: tuple[str, ...]
+
+
+async def run(name: str, seed: int, seconds: float, say: Say) -> Report:
+    """The campaign of this seed on a database with an empty table `t (client, n)`. Times are the machine's own.
+
+    So a seed gives the same faults again, not the same moments.
+    """
+    chance = random.Random(seed)
+    databases = {one: await raylite.connect_async(name, region=one) for one in REGIONS}
+    clients = Clients(databases, random.Random(seed + 1))
+    faults = Faults(name, REGIONS, chance, say)
+    began = time.monotonic()
+    try:
+        while time.monotonic() - began < seconds:
+            await asyncio.sleep(chance.uniform(0.2, 3.0))
+            await faults.one()
+    finally:
+        await faults.end()
+    wrong = [*await _healed(name, clients), *clients.late]
+    await clients.stop()
+    rows = [
+        (int(str(client)), int(str(n)))
+        for client, n in await databases[REGIONS[0]].prepare("SELECT * FROM t").raw()
+    ]
+    wrong += violations(clients.operations, rows) + await _copies(name)
+    writes = Counter(str(one.outcome) for one in clients.operations if one.is_write)
+    writes["reads"] = sum(not one.is_write and one.outcome is Outcome.DONE for one in clients.operations)
+    return Report(seed, time.monotonic() - began, dict(faults.counts), dict(writes), tuple(wrong))
+
+
+async def _healed(name: str, clients: Clients) -> list[str]:
+    try:
+        await clients.done_after(time.monotonic(), HEAL_SECONDS)
+    except TimeoutError:
+        return [f"{name}: no write was acknowledged within {HEAL_SECONDS} s of the last fault"]
+    return []
+
+
+async def _copies(name: str) -> list[str]:
+    """Every copy is whole, and at one bookmark the same; so is what cold storage gives."""
+    actors = [f"primary:{name}", *(f"replica:{name}:{one}" for one in REGIONS)]
+    until = time.monotonic() + HEAL_SECONDS
+    while True:
+        asked = [handles.call(actor, "check", seconds=10) for actor in actors]
+        found = [
+            one for one in await asyncio.gather(*asked, return_exceptions=True) if isinstance(one, CopyCheck)
+        ]
+        if len(found) == len(actors) and len({one.bookmark for one in found}) == 1:
+            break
+        if time.monotonic() > until:
+            return [f"{len(found)} copies answer, at {sorted({one.bookmark for one in found})}"]
+        await asyncio.sleep(0.3)
+    wrong = [f"{one.actor}: {problem}" for one in found for problem in one.problems]
+    if len({one.digest for one in found}) > 1:
+        wrong.append(f"copies differ at {found[0].bookmark}")
+    verified: Verified = await handles.call(actors[0], "verify", seconds=HEAL_SECONDS)
+    return wrong + [f"cold storage: {one}" for one in verified.problems]
