@@ -16,17 +16,10 @@ Case = Callable[[Path], None]
 
 CASES: list[Case] = [
     test_archiving.test_what_is_confirmed_comes_to_cold_storage_and_can_be_restored_from_it_alone,
-    test_archiving.test_the_next_primary_goes_on_where_the_last_one_stopped,
-    test_archiving.test_without_the_stores_marker_nothing_is_uploaded_and_writes_go_on,
-    test_archiving.test_what_a_follower_holds_and_nobody_has_confirmed_is_not_uploaded,
-    test_archiving.test_times_lead_to_bookmarks,
     test_archiving.test_the_past_is_read_as_it_was_and_cannot_be_written,
     test_archiving.test_a_restore_is_a_write_that_replicas_and_sessions_follow_and_that_can_be_undone,
-    test_forks.test_a_fork_begins_as_its_parent_was_and_both_go_on_by_themselves,
     test_forks.test_a_fork_is_kept_in_cold_storage_by_itself_and_can_be_forked_again,
-    test_forks.test_a_fork_lives_on_when_its_parent_is_deleted,
     test_trimming.test_a_primary_without_files_is_rebuilt_from_cold_storage_and_what_followers_still_hold,
-    test_trimming.test_replicas_that_are_new_or_far_behind_begin_with_what_cold_storage_holds,
     test_trimming.test_a_follower_that_was_away_begins_where_the_others_do,
 ]
 

@@ -173,6 +173,27 @@ def test_without_another_follower_status_says_what_is_needed(tmp_path: Path) -> 
     run(tmp_path, case, followers=5)
 
 
+def test_without_a_quorum_nobody_is_asked_to_join(
+    tmp_path: Path, patient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def case(system: LocalSystem, primary: Primary) -> None:
+        for index in range(3):
+            await system.end(f"follower:{index}")
+
+        async def silent() -> bool:
+            return (await problems(primary)).count("does not answer") == 3
+
+        await until(silent)
+        monkeypatch.setattr(limits, "FOLLOWER_GONE_SECONDS", 0.1)
+        await asyncio.sleep(1.0)  # enough looks for one to be called gone
+        assert primary.relay is not None
+        leader = primary.relay.core.leader
+        assert leader is not None
+        assert {one.member.follower for one in leader.peers.values() if one.member} == names(primary)
+
+    run(tmp_path, case)
+
+
 def test_a_newcomer_that_does_not_answer_is_passed_over(tmp_path: Path) -> None:
     async def case(system: LocalSystem, primary: Primary) -> None:
         dead = system.around.services.pop("follower:5")

@@ -175,11 +175,11 @@ class Log:
         """Writes `size` random bytes in one transaction."""
         return self.run("INSERT INTO t (x) VALUES (randomblob(?))", size)
 
-    def empty(self, epoch: int) -> Entry:
-        """A new reign begins."""
+    def empty(self, epoch: int, note: bytes = b"") -> Entry:
+        """A new reign begins. note: of a write with a key that changed nothing."""
         self.time_us += 1_000_000
         self.writer = EntryWriter(epoch, self.end, self.time_us, lambda: self.time_us)
-        return self._add([self.writer.empty()])
+        return self._add([self.writer.empty(note)])
 
     def members(self, members: Members) -> Entry:
         self.time_us += 1_000_000

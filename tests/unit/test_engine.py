@@ -9,6 +9,7 @@ import pytest
 from raylite.actors.storage.engine import Engine, Execution
 from raylite.actors.storage.engine_apsw import connect
 from raylite.actors.storage.engine_load import LoadingEngine
+from raylite.actors.storage.engine_trace import Tracer
 from raylite.actors.storage.image import EMPTY
 from raylite.policies import limits
 from raylite.policies.errors import (
@@ -19,7 +20,7 @@ from raylite.policies.errors import (
     StatementError,
     Unreachable,
 )
-from raylite.policies.query import Mode, Query, Statement, Value
+from raylite.policies.query import Mode, Query, Rows, Statement, Value
 
 
 class Database:
@@ -262,6 +263,25 @@ def test_rows_that_cannot_be_read_roll_their_statement_back(database: Database) 
     assert "UTF-8" in str(failed.error)
     assert database.commits == []
     assert database.values("SELECT count(*) FROM t") == [(0,)]
+
+
+def test_after_a_commit_that_was_never_handed_on_nothing_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> list[Rows]:
+        raise MemoryError
+
+    path = tmp_path / "db"
+    path.write_bytes(EMPTY)
+    handed_on: list[int] = []
+    engine = Engine.writer(str(path), lambda frames, _: handed_on.append(frames))
+    with monkeypatch.context() as patch:
+        patch.setattr(Tracer, "results", fails)
+        with pytest.raises(MemoryError):
+            run(engine, "CREATE TABLE t (a)")
+    assert handed_on == []
+    assert isinstance(run(engine, "SELECT 1").error, Unreachable)
+    engine.close()
 
 
 def test_an_on_commit_that_raises_ends_the_engine(tmp_path: Path) -> None:
