@@ -28,6 +28,10 @@ ci:
 simulate *args:
     uv run --locked --all-extras raylite simulate {{args}}
 
+# every decoder of bytes from disk or network, fed with damage, e.g. `just fuzz 20000` (examples for each)
+fuzz examples="5000" *args:
+    RAYLITE_FUZZ={{examples}} uv run --locked --all-extras pytest tests/fuzz --timeout 3600 {{args}}
+
 # figures beside a bare Ray actor call
 bench *args:
     uv run --locked --all-extras python -m benchmarks {{args}}

@@ -6,6 +6,7 @@ of the closed union `Payload` as MessagePack. Whatever else arrives is a `Violat
 
 from __future__ import annotations
 
+import math
 import struct
 from typing import Final, NamedTuple
 
@@ -17,7 +18,7 @@ from raylite.policies import errors
 from raylite.policies.errors import Error, ParameterError
 from raylite.policies.open_values import OpenRows, checked_row
 from raylite.policies.query import Answer, Failure, Mode, Query, Statement
-from raylite.policies.transfer import TransferReply, TransferRequest
+from raylite.policies.transfer import OpenExport, RunImport, TransferReply, TransferRequest
 
 Payload = RelayMessage | Query | Answer | Failure | TransferRequest | TransferReply
 
@@ -129,9 +130,9 @@ def decode_payload(encoded: bytes | memoryview) -> Payload:
     """The payload of these bytes; raises `Violation` if they are none."""
     try:
         found = _DECODER.decode(encoded)
-        if isinstance(found, _Query):
-            return found.value()
-        return found.value() if isinstance(found, _Answer) else found
+        if isinstance(found, OpenExport | RunImport | _Query) and math.isnan(found.seconds):
+            raise ValueError("seconds that are no number, of which no deadline can be made")
+        return found.value() if isinstance(found, _Query | _Answer) else found
     except (ValueError, TypeError, RecursionError) as error:
         raise Violation(f"a payload that is none: {error}") from error
 

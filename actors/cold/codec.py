@@ -54,7 +54,7 @@ def unseal(magic: bytes, data: bytes, kind: type[T], where: str) -> tuple[T, int
         raise Corrupt("cold storage", where, "its head does not have its checksum")
     try:
         return msgspec.msgpack.decode(body, type=kind), size
-    except (msgspec.MsgspecError, ValueError) as error:
+    except (ValueError, RecursionError) as error:
         raise Corrupt("cold storage", where, str(error)) from error
 
 

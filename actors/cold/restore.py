@@ -119,9 +119,12 @@ class _Writing:
     def _write_piece(self, encoded: bytes, where: str) -> Piece:
         piece = describe(self._place, encoded)
         self._place = piece.place
-        header, pages = decode_pages(encoded)
-        if pages.numbers and (header.page_size != PAGE_SIZE or max(pages.numbers) > header.database_pages):
-            raise Corrupt("cold storage", where, f"the piece at {piece.place} has pages that cannot be")
+        try:
+            header, pages = decode_pages(encoded)
+        except Corrupt as error:
+            raise Corrupt("cold storage", where, error.reason) from error
+        if pages.numbers and header.page_size != PAGE_SIZE:
+            raise Corrupt("cold storage", where, f"the piece at {piece.place} has pages of another size")
         for number, content in zip(pages.numbers, pages.contents, strict=True):
             self._files.pwrite(self._descriptor, bytes(content), (number - 1) * PAGE_SIZE)
         if header.last and header.database_pages:

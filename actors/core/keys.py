@@ -5,6 +5,7 @@ The keys follow from the log: whoever has read it up to the same entry remembers
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Final
 
 import msgspec
@@ -42,6 +43,8 @@ class Keys:
         """Takes the note of the next entry; empty if its write has no key."""
         if len(note) < KEY_BYTES:
             return
+        _, before = self._notes.pop(note[:KEY_BYTES], (0, b""))
+        self._bytes -= len(before)
         self._notes[note[:KEY_BYTES]] = sequence, note
         self._bytes += len(note)
         while len(self._notes) > self._most or self._bytes > self._most_bytes:
@@ -75,6 +78,7 @@ class Keys:
             stored = msgspec.msgpack.decode(encoded, type=_Stored)
         except (ValueError, RecursionError) as error:
             raise Corrupt("the keys of writes", f"sequence {sequence}", str(error)) from error
+        _check(stored, sequence)
         keys = cls(stored.floor)
         for at, note in stored.notes:
             keys.add(at, note)
@@ -84,3 +88,14 @@ class Keys:
         key = next(iter(self._notes))
         self.floor, note = self._notes.pop(key)
         self._bytes -= len(note)
+
+
+def _check(stored: _Stored, sequence: int) -> None:
+    """Raises `Corrupt` unless these can be the notes of entries behind the floor up to that one, in order."""
+    sequences = [stored.floor, *(at for at, _ in stored.notes)]
+    ascending = all(before < after for before, after in pairwise(sequences))
+    if not ascending or stored.floor < 0 or sequences[-1] > sequence:
+        raise Corrupt("the keys of writes", f"sequence {sequence}", "they are not in order")
+    keys = {note[:KEY_BYTES] for _, note in stored.notes if len(note) >= KEY_BYTES}
+    if len(keys) < len(stored.notes):
+        raise Corrupt("the keys of writes", f"sequence {sequence}", "a note has no key, or that of another")

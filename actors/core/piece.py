@@ -11,6 +11,7 @@ from __future__ import annotations
 import enum
 import struct
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 import msgspec
 
@@ -109,11 +110,17 @@ def _where(epoch: int, sequence: int, number: int) -> str:
 
 
 def decode_pages(encoded: bytes | memoryview) -> tuple[Header, Pages]:
-    """Header and pages; the contents are views into `encoded`, without a copy."""
+    """Header and pages; the contents are views into `encoded`, without a copy. Raises `Corrupt`.
+
+    Page numbers ascend from 1 to the size of the database at most, so that a page can be written where it says.
+    """
     header, count = decode_header(encoded)
     view = memoryview(encoded)
     first = _HEADER.size + len(header.extra)
     numbers = struct.unpack_from(f">{count}I", view, first)
+    if not all(one < other for one, other in pairwise((0, *numbers, header.database_pages + 1))):
+        where = _where(header.epoch, header.sequence, header.number)
+        raise Corrupt("a piece", where, f"its pages are not in order, or not of {header.database_pages}")
     first += 4 * count
     size = header.page_size
     return header, Pages(numbers, [view[first + i * size : first + (i + 1) * size] for i in range(count)])

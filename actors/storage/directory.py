@@ -6,6 +6,7 @@ import contextlib
 import os
 import secrets
 import shutil
+from hashlib import blake2b
 from pathlib import Path
 from typing import Final, Self
 
@@ -27,6 +28,7 @@ _SPOOL: Final = "transfers"
 _FOLDER_DIGITS: Final = 8
 _FRESH: Final = ".fresh-"
 _ID_BYTES: Final = 16
+_CHECK_BYTES: Final = 16
 _RECORD_VERSION: Final = 1
 
 
@@ -138,17 +140,15 @@ class Directory:
 
     def read_keys(self, certain: Bookmark) -> Keys:
         """The keys of writes at that entry, as far as they were written with it; else all up to it are forgotten."""
-        place = str(certain).encode()
         try:
-            found = (self.path / _KEYS).read_bytes()
-            return Keys.decode(found[len(place) :] if found.startswith(place) else b"", certain.sequence)
+            return open_keys(certain, (self.path / _KEYS).read_bytes())
         except (FileNotFoundError, Corrupt):
             return Keys(certain.sequence)
 
     def write_keys(self, certain: Bookmark, keys: Keys) -> None:
         """Keeps the keys for a record that has this place; raises `StorageFull` or OSError."""
         try:
-            (self.path / _KEYS).write_bytes(str(certain).encode() + keys.encode())
+            (self.path / _KEYS).write_bytes(seal_keys(certain, keys))
         except OSError as error:
             raise full_or(error, str(self.path)) from error
 
@@ -181,6 +181,25 @@ class Directory:
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, text.encode(), 0)
         return text
+
+
+def seal_keys(certain: Bookmark, keys: Keys) -> bytes:
+    """The keys at that entry, as a file has them."""
+    body = str(certain).encode() + keys.encode()
+    return blake2b(body, digest_size=_CHECK_BYTES).digest() + body
+
+
+def open_keys(certain: Bookmark, data: bytes) -> Keys:
+    """The keys in these bytes; raises `Corrupt` if they are damaged, or those of another entry.
+
+    There is a checksum because nothing else would show that a key or an outcome changed: unlike the record's
+    bookmarks, they are compared with no log.
+    """
+    check, body = data[:_CHECK_BYTES], data[_CHECK_BYTES:]
+    place = str(certain).encode()
+    if check != blake2b(body, digest_size=_CHECK_BYTES).digest() or not body.startswith(place):
+        raise Corrupt("a copy's keys", str(certain), "they are damaged, or those of another entry")
+    return Keys.decode(body[len(place) :], certain.sequence)
 
 
 def _names(path: Path, descriptor: int) -> bool:

@@ -62,7 +62,10 @@ class Generation:
         _remove_all_but(directory, folder)
         generation = cls(directory, folder, record, "")
         if record.goal:
-            generation._lengthen()
+            try:
+                generation._lengthen()
+            except OSError as error:
+                return cls.anew(directory, database_id, f"the size in its first page cannot be: {error}")
         return generation
 
     @classmethod

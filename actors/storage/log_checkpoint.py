@@ -89,12 +89,12 @@ class Checkpoint(msgspec.Struct, frozen=True, array_like=True):
 
 def write(files: Files, directory: Path, checkpoint: Checkpoint) -> None:
     """Replaces the checkpoint, durably, in one step; raises `StorageFull` with nothing changed."""
-    payload = msgspec.msgpack.encode(checkpoint)
+    data = encoded(checkpoint)
     with full_as_error(directory):
         descriptor = files.open(directory / _NEW_NAME, create=True)
         try:
             files.truncate(descriptor, 0)
-            files.pwrite(descriptor, _HEAD.pack(_MAGIC, _VERSION, zlib.crc32(payload)) + payload, 0)
+            files.pwrite(descriptor, data, 0)
             files.fdatasync(descriptor)
         finally:
             files.close(descriptor)
@@ -113,6 +113,12 @@ def read(files: Files, directory: Path) -> Checkpoint | None:
         return None
     finally:
         files.close(descriptor)
+
+
+def encoded(checkpoint: Checkpoint) -> bytes:
+    """The bytes of a checkpoint."""
+    payload = msgspec.msgpack.encode(checkpoint)
+    return _HEAD.pack(_MAGIC, _VERSION, zlib.crc32(payload)) + payload
 
 
 def decode(data: bytes) -> Checkpoint:

@@ -159,21 +159,23 @@ def decode_change(kind: int, payload: memoryview) -> Change:
     try:
         match kind:
             case Kind.CONFIRMED:
-                return StoreConfirmed(decode_place(payload))
+                return StoreConfirmed(_only_place(payload))
             case Kind.PROMISED:
                 return StorePromise(_EPOCH.unpack(payload)[0])
             case Kind.CUT:
-                return StoreCut(decode_place(payload))
+                return StoreCut(_only_place(payload))
             case Kind.FOUNDED:
                 return StoreFounded(decode_members(bytes(payload)))
             case Kind.REBASED:
                 return StoreBase(msgspec.msgpack.decode(payload, type=Base))
             case Kind.JOINED:
                 return StoreJoined(str(payload, "utf-8"))
-            case Kind.GAVE_UP:
+            case Kind.GAVE_UP if not payload:
                 return StoreGaveUp()
-            case Kind.DROPPED:
+            case Kind.DROPPED if not payload:
                 return StoreDropped()
+            case Kind.GAVE_UP | Kind.DROPPED:
+                raise ValueError(f"{len(payload)} bytes where none are written")
             case _:
                 raise Corrupt("a journal", f"a record of kind {kind}", "this version does not know that kind")
     except (struct.error, ValueError, RecursionError) as error:  # also text that is no UTF-8
@@ -188,6 +190,12 @@ def encode_place(place: Bookmark) -> bytes:
 def decode_place(payload: memoryview) -> Bookmark:
     """The bookmark at the beginning of a payload."""
     return Bookmark(*_PLACE.unpack(payload[:PLACE_BYTES]))
+
+
+def _only_place(payload: memoryview) -> Bookmark:
+    if len(payload) != PLACE_BYTES:
+        raise ValueError(f"{len(payload)} bytes where a place has {PLACE_BYTES}")
+    return decode_place(payload)
 
 
 class Encoder:
@@ -248,6 +256,8 @@ def decode_head(data: memoryview, index: int, offset: int, salt: bytes) -> Head 
     if version != VERSION:
         raise Corrupt("a journal", f"offset {offset}", f"version {version}, this reads {VERSION}")
     payload = offset + HEAD_BYTES + id_size
-    return Head(
-        kind, str(database, "utf-8"), checksum, databases, synced, offset, payload, payload + size
-    )  # fmt: skip
+    try:
+        name = str(database, "utf-8")
+    except UnicodeDecodeError:
+        return None
+    return Head(kind, name, checksum, databases, synced, offset, payload, payload + size)

@@ -103,7 +103,10 @@ class ReplicaFile:
         """
         self._check()
         for piece, one in zip(pieces, encoded, strict=True):
-            header, pages = decode_pages(one)
+            try:
+                header, pages = decode_pages(one)
+            except Corrupt as error:
+                raise self._break(error.reason) from error
             self._put(piece.place, header, pages)
 
     def publish(self, place: Bookmark) -> None:
@@ -192,13 +195,8 @@ class ReplicaFile:
 
     def _frames(self, place: Bookmark, header: Header, pages: Pages) -> bytearray:
         count = len(pages.numbers)
-        if (
-            header.page_size != PAGE_SIZE
-            or not 0 < min(pages.numbers) <= max(pages.numbers) <= header.database_pages
-        ):
-            raise self._break(
-                f"{place} has pages of {header.page_size} bytes, or beyond {header.database_pages}"
-            )
+        if header.page_size != PAGE_SIZE:
+            raise self._break(f"{place} has pages of {header.page_size} bytes")
         frames = bytearray(count * FRAME_BYTES)
         for index, (number, content) in enumerate(zip(pages.numbers, pages.contents, strict=True)):
             commits = header.last and index == count - 1

@@ -67,6 +67,8 @@ class IndexHeader(msgspec.Struct, frozen=True):
     @classmethod
     def decode(cls, encoded: bytes) -> IndexHeader:
         """The header in one copy; raises `Corrupt` if SQLite would not believe it."""
+        if len(encoded) != _COPY_BYTES:
+            raise Corrupt("a WAL-index", "its header", f"{len(encoded)} bytes")
         head = encoded[: _HEADER.size]
         version, _, change, is_init, _, _, frames, pages, s1, s2, salts = _HEADER.unpack(head)
         found = _SUM.unpack(encoded[_HEADER.size : _COPY_BYTES])

@@ -28,6 +28,14 @@ def encode(error: Error) -> tuple[str, tuple[str | int | float, ...]]:
 
 
 def decode(name: str, fields: tuple[str | int | float, ...]) -> Error:
-    """The error that `encode` took apart; an unknown class becomes a plain `Error` with its fields."""
+    """The error that `encode` took apart; an unknown class becomes a plain `Error` with its fields.
+
+    Raises TypeError if the fields are not those of the class, so that its text cannot be made of them.
+    """
     kind = _tree(Error).get(name)
-    return Error(name, *fields) if kind is None else kind(*fields)
+    error = Error(name, *fields) if kind is None else kind(*fields)
+    try:
+        str(error)
+    except ValueError as reason:
+        raise TypeError(f"the fields of {name}: {reason}") from reason
+    return error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,8 +38,11 @@ def pieces(draw: st.DrawFn) -> tuple[Header, Pages]:
         draw(st.sampled_from(Kind)), draw(st.booleans()), draw(U32), draw(U64), draw(U32), draw(U64), size,
         draw(U32), draw(st.binary(max_size=8)),
     )  # fmt: skip
-    numbers = draw(st.lists(U32, min_size=len(contents), max_size=len(contents)))
-    return header, Pages(numbers, contents)
+    most = max(header.database_pages, len(contents))
+    chosen = st.lists(
+        st.integers(1, max(1, most)), min_size=len(contents), max_size=len(contents), unique=True
+    )
+    return msgspec.structs.replace(header, database_pages=most), Pages(sorted(draw(chosen)), contents)
 
 
 def small(epoch: int = 1, sequence: int = 1, content: bytes = b"0123456789abcdef") -> bytes:
@@ -99,6 +103,14 @@ def test_a_piece_of_which_a_byte_differs_is_refused_or_encodes_to_what_was_read(
     except Corrupt:
         return
     assert encode(header, pages) == changed
+
+
+@pytest.mark.parametrize("numbers", [(0,), (4,), (2, 1), (2, 2), (0, 1)])
+def test_pages_that_no_database_of_that_size_has_are_refused(numbers: tuple[int, ...]) -> None:
+    """Whoever writes them to a file would write before its beginning, or make it larger than it says."""
+    header = Header(Kind.WRITE, True, 1, 1, 0, 5, 4, 3)
+    with pytest.raises(Corrupt, match="not in order"):
+        decode_pages(encode(header, Pages(numbers, [b"page"] * len(numbers))))
 
 
 def test_pages_are_views_of_the_encoded_bytes() -> None:

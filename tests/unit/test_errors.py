@@ -110,6 +110,14 @@ def test_an_error_of_a_class_that_this_version_does_not_know_is_still_readable()
     assert "shop" in str(error)
 
 
+@pytest.mark.parametrize(
+    ("name", "fields"), [("StatementError", ("a", "b", "c")), ("OutcomeNotKept", ("many",)), ("Corrupt", ())]
+)
+def test_fields_that_are_not_those_of_the_class_are_refused(name: str, fields: tuple[str, ...]) -> None:
+    with pytest.raises(TypeError):
+        decode(name, fields)
+
+
 def test_an_error_that_a_program_derived_from_one_of_these_is_found_by_name() -> None:
     class OwnError(LimitExceeded):
         """Somebody else's."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -177,6 +178,25 @@ def test_a_replay_takes_nothing_out_of_order_and_nothing_beyond_its_end(
         running.write(primary.entries[2].encoded[0])
     with pytest.raises(Corrupt):
         replay(generation, primary.entries, primary.entries[1].place)
+
+
+def test_a_first_page_with_an_impossible_size_costs_the_file_and_not_the_start(
+    directory: Directory, primary: Primary
+) -> None:
+    generation = replayed(directory, primary)
+    directory.write_record(msgspec.structs.replace(generation.record, goal=primary.tail))
+    with generation.database.open("r+b") as file:
+        os.pwrite(file.fileno(), b"\xff" * 4, 28)
+    _, hard = limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 30, hard))
+    try:
+        again = Generation.begin(directory, DATABASE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert "first page" in again.doubt
+    assert (again.certain, again.goal, again.database.read_bytes()) == (origin(DATABASE), None, EMPTY)
+    replay(again, primary.entries, primary.tail)
+    assert again.database.read_bytes() == primary.path.read_bytes()
 
 
 def test_a_goal_is_never_lowered(directory: Directory, primary: Primary) -> None:

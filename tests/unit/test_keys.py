@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -68,3 +69,31 @@ def test_a_copy_goes_its_own_way() -> None:
     keys = Keys()
     keys.copy().add(1, key(1))
     assert keys.outcome(key(1)) is None
+
+
+@pytest.mark.parametrize(
+    ("floor", "notes"),
+    [
+        (1, [(3, key(1)), (2, key(2))]),
+        (2, [(2, key(1))]),
+        (1, [(10, key(1))]),
+        (10, []),
+        (-1, []),
+        (1, [(2, b"short")]),
+        (1, [(2, key(1)), (3, key(1) + b"again")]),
+    ],
+)
+def test_notes_that_no_log_up_to_that_entry_can_have_are_refused(
+    floor: int, notes: list[tuple[int, bytes]]
+) -> None:
+    with pytest.raises(Corrupt):
+        Keys.decode(msgspec.msgpack.encode((floor, notes)), 9)
+
+
+def test_a_key_that_comes_again_counts_once() -> None:
+    keys = Keys(most_bytes=2 * KEY_BYTES)
+    for sequence in (1, 2, 3):
+        keys.add(sequence, key(1))
+    keys.add(4, key(2))
+    assert keys.outcome(key(1)) == b""
+    assert not keys.may_have_forgotten(3)
