@@ -156,3 +156,13 @@ def test_a_manifest_under_another_s_name_is_damage() -> None:
     store.put(str(FORKED.state.name), made.encode())
     with pytest.raises(Corrupt, match="it is the manifest of '07e2'"):
         read_manifest(store, FORKED.state.name)
+
+
+def test_a_body_that_is_nested_deeper_than_anybody_may_follow_is_refused() -> None:
+    """Behind the last field, where fields of a later version would be passed over."""
+    body = msgspec.msgpack.encode(FORKED)
+    deep = bytes([body[0] + 1]) + body[1:] + b"\x91" * 100_000 + b"\xc0"
+    store = MemoryStore()
+    store.put(str(FORKED.state.name), sealed(MAGIC, deep))
+    with pytest.raises(Corrupt):
+        read_manifest(store, FORKED.state.name)

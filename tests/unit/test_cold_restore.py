@@ -21,6 +21,7 @@ from tests.unit.cold_world import (
     snapshot_at,
     upload,
 )
+from tests.unit.log_disk import Disk, PowerLoss
 from tests.unit.s3_server import Server
 
 from raylite.actors.cold.ahead import ahead
@@ -291,3 +292,23 @@ def test_a_forged_bookmark_is_refused(archive: Archive, log: Log, tmp_path: Path
     with pytest.raises(BookmarkError):
         restore(archive, forged, RealFiles(), tmp_path / "r")
     assert not (tmp_path / "r").exists()
+
+
+def test_power_lost_at_any_write_of_a_restore_leaves_the_archive_and_the_next_attempt_whole(
+    archive: Archive, log: Log
+) -> None:
+    """What is at the path until it returns counts for nothing, so nothing else is asked of it."""
+    path = Path("/restored")
+    goal = log.place(len(log.entries) - 1)
+    whole = Disk()
+    expected = restore(archive, goal, whole, path)
+    for step in range(1, whole.steps + 1):
+        disk = Disk(step)
+        disk.lose_at = step
+        with pytest.raises(PowerLoss):
+            restore(archive, goal, disk, path)
+        disk.lose_power()
+        assert restore(archive, goal, disk, path) == expected
+        disk.sync_directory(path.parent)
+        disk.lose_power()
+        assert disk.bytes_of(path) == log.entries[-2].image

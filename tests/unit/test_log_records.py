@@ -29,15 +29,17 @@ from raylite.actors.storage.log_records import (
     Encoder,
     Head,
     Kind,
+    Parts,
     Record,
     StoreJoined,
     decode_change,
     decode_head,
     decode_place,
+    encode_place,
     take_apart,
 )
 from raylite.actors.storage.log_segment import BLOCK_BYTES, FIRST, Header, decode_header, encode_header
-from raylite.policies.bookmark import DIGEST_BYTES, HISTORY_BYTES, Bookmark
+from raylite.policies.bookmark import DIGEST_BYTES, HISTORY_BYTES, Bookmark, origin
 from raylite.policies.errors import Corrupt
 from raylite.policies.quorum import Member, Members
 
@@ -157,3 +159,15 @@ def test_a_record_of_a_later_version_is_refused_not_taken_for_damage() -> None:
     later = bytes(fixed) + struct.pack(">I", zlib.crc32(fixed))
     with pytest.raises(Corrupt, match="version 2"):
         decode_head(memoryview(later), 0, 0, SALT)
+
+
+def test_a_record_of_a_database_whose_id_is_no_text_is_no_record() -> None:
+    encoder = Encoder(1, b"saltsalt", 0, 0, set())
+    encoder.add(Parts(Kind.GAVE_UP, b"\xff\xfe"))
+    assert decode_head(memoryview(encoder.take()), 0, 0, b"saltsalt") is None
+
+
+@pytest.mark.parametrize("kind", [Kind.CONFIRMED, Kind.CUT, Kind.GAVE_UP, Kind.DROPPED])
+def test_a_payload_that_is_longer_than_its_kind_has_is_refused(kind: Kind) -> None:
+    with pytest.raises(Corrupt):
+        decode_change(kind, memoryview(encode_place(origin("a")) + b"x"))

@@ -31,6 +31,7 @@ from raylite.policies import limits
 from raylite.policies.bookmark import origin
 from raylite.policies.errors import ConstraintError, Error, NoReply, ParameterError
 from raylite.policies.query import Answer, Failure, Mode, Query, Rows, Statement, StatementMeta
+from raylite.policies.transfer import OpenExport, RunImport
 
 PLACE = origin("db")
 META = StatementMeta(0.5, 1, 7, True, 8192, None, 2)
@@ -314,3 +315,22 @@ def test_the_frame_of_an_empty_ping_is_thirteen_bytes() -> None:
 def test_an_append_of_one_page_costs_little_more_than_the_page() -> None:
     append = Append("d" * 32, "i" * 16, 1, 1, "dir", PLACE, [bytes(4200)], PLACE, PLACE)
     assert len(encode_payload(append)) < 4200 + 300
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        Query("shop", Mode.RUN, (), "", math.nan),
+        OpenExport("shop", "", math.nan),
+        RunImport("transfer", "digest", math.nan),
+    ],
+)
+def test_no_deadline_is_made_of_what_is_no_number(payload: Payload) -> None:
+    with pytest.raises(Violation):
+        decode_payload(encode_payload(payload))
+
+
+def test_a_failure_whose_fields_give_no_text_is_an_error_that_has_one() -> None:
+    error = from_failure(Failure("StatementError", ("a", "b", "c")))
+    assert type(error) is Error
+    assert "StatementError" in str(error)
