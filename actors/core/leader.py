@@ -57,6 +57,8 @@ class Leader:
         self.window = Window(adopted.tail)
         self.peers: dict[str, Peer] = {}
         self.voters = self._make_voters(adopted.members, now)
+        # The log may end with the very entry by which the follower that alone holds it is a member no more.
+        self.voters.add((adopted.source,), now)
         self.confirmation = Confirmation(self.window, self.voters, adopted.confirmed, now)
         self._membership = self._make_membership()
         self._bounds = bounds

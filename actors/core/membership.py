@@ -22,7 +22,8 @@ class Propose(msgspec.Struct, frozen=True):
 class Membership:
     """Where a change is: it waits for newcomers (`_target`), for its entry (`_proposed`), or for a quorum.
 
-    `_written`: the ordinal that the newest members' entry ends at, 0 once it is confirmed.
+    `_written`: the ordinal that the newest members' entry ends at, 0 once it is confirmed; `_begins`: nothing is
+    confirmed yet, so what was adopted may be held by a follower alone that is no member.
     """
 
     def __init__(self, voters: Voters, confirmation: Confirmation) -> None:
@@ -30,6 +31,7 @@ class Membership:
         self._target: tuple[Member, ...] = ()
         self._proposed: Members | None = None
         self._written = 0
+        self._begins = True
 
     def change(self, following: tuple[Member, ...], now: float) -> list[Propose]:
         """Begin to replace the members by `following`; newcomers must hold everything confirmed first.
@@ -59,9 +61,11 @@ class Membership:
     def confirmed(self) -> list[Propose]:
         """More of the log is confirmed."""
         following = self._voters.members.following
-        if self._written > self._confirmation.ordinal or not (self._written or self._target or following):
+        if self._written > self._confirmation.ordinal:
             return []
-        self._written = 0
+        if not (self._written or self._target or following or self._begins):
+            return []
+        self._written, self._begins = 0, False
         if following:
             return self._propose(Members(following)) if self._proposed is None else []
         self._voters.drop_former(self._target)
