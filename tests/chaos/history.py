@@ -7,6 +7,7 @@ and the count of every client's rows in one snapshot.
 from __future__ import annotations
 
 import enum
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -51,6 +52,8 @@ def violations(operations: Sequence[Operation], rows: Sequence[tuple[int, int]])
     done = [one for one in operations if one.outcome is Outcome.DONE]
     return [
         *_lost_or_doubled(operations, rows),
+        *_taken_back(done, rows),
+        *_made_up(operations),
         *_no_order(done),
         *_behind(done),
         *_going_back(done),
@@ -74,6 +77,31 @@ def _lost_or_doubled(operations: Sequence[Operation], rows: Sequence[tuple[int, 
             yield f"row {row} was never written"
 
 
+def _taken_back(done: Sequence[Operation], rows: Sequence[tuple[int, int]]) -> Iterator[str]:
+    """Whatever was shown stays, also a write of which its own client does not know."""
+    counts = Counter(client for client, _ in rows)
+    last = {client: (max(n for who, n in rows if who == client), count) for client, count in counts.items()}
+    for one in done:
+        if client := _lacks(last, one.seen):
+            yield f"{one.session} saw more of client {client} than is there in the end"
+
+
+def _made_up(operations: Sequence[Operation]) -> Iterator[str]:
+    """A read shows only what was asked for before it ended, and each row at most once."""
+    writes: dict[int, list[Operation]] = {}  # of each client in order, as it has one under way at a time
+    for one in sorted(operations, key=lambda one: one.n):
+        if one.is_write and one.outcome is not Outcome.FAILED:
+            writes.setdefault(one.client, []).append(one)
+    for read in operations:
+        for client, (newest, rows) in read.seen.items():
+            asked = writes.get(client, [])
+            count = bisect_right(asked, newest, key=lambda one: one.n)
+            if not count or asked[count - 1].n != newest or asked[count - 1].start > read.end:
+                yield f"{read.session} saw write {newest} of client {client}, which nobody had asked for"
+            elif rows > count:
+                yield f"{read.session} saw {rows} rows of client {client}, who had asked for {count}"
+
+
 def _no_order(done: Sequence[Operation]) -> Iterator[str]:
     """All that was read is one state after the other, each with at least what the one before had."""
     reads = [one for one in done if not one.is_write]
@@ -91,13 +119,18 @@ def _behind(done: Sequence[Operation]) -> Iterator[str]:
     known: dict[int, tuple[int, int]] = {}
     for read in sorted((one for one in done if one.before and not one.is_write), key=lambda one: one.before):
         while following is not None and following.bookmark <= read.before:
-            seen = {following.client: (following.n, 0)} if following.is_write else following.seen
-            for client, (newest, rows) in seen.items():
-                before = known.get(client, (0, 0))
-                known[client] = max(newest, before[0]), max(rows, before[1])
+            _learn(known, following)
             following = next(told, None)
         if client := _lacks(read.seen, known):
             yield f"{read.session} asked with {read.before} and saw less of client {client} than was there by then"
+
+
+def _learn(known: dict[int, tuple[int, int]], one: Operation) -> None:
+    """Adds what this operation wrote or saw."""
+    seen = {one.client: (one.n, 0)} if one.is_write else one.seen
+    for client, (newest, rows) in seen.items():
+        before = known.get(client, (0, 0))
+        known[client] = max(newest, before[0]), max(rows, before[1])
 
 
 def _rows(seen: Mapping[int, tuple[int, int]]) -> int:
@@ -131,15 +164,14 @@ def _going_back(done: Sequence[Operation]) -> Iterator[str]:
 
 def _stale(done: Sequence[Operation]) -> Iterator[str]:
     """What the primary answers outside a session has all that anybody was told before it was asked."""
-    writes = sorted((one for one in done if one.is_write), key=lambda one: one.end)
     reads = sorted((one for one in done if one.primary and not one.is_write), key=lambda one: one.start)
-    newest: dict[int, int] = {}
-    told = iter(writes)
+    known: dict[int, tuple[int, int]] = {}
+    told = iter(sorted(done, key=lambda one: one.end))
     following = next(told, None)
     for read in reads:
         while following is not None and following.end < read.start:
-            newest[following.client] = max(newest.get(following.client, 0), following.n)
+            _learn(known, following)
             following = next(told, None)
-        for client, n in newest.items():
-            if read.seen.get(client, (0, 0))[0] < n:
-                yield f"{read.session} asked the primary after write {n} of client {client} was told, and missed it"
+        if client := _lacks(read.seen, known):
+            newest = known[client][0]
+            yield f"{read.session} asked the primary after write {newest} of client {client} was told, and missed it"

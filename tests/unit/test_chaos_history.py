@@ -59,7 +59,21 @@ def test_what_is_lost_doubled_refused_or_made_up_is_found(rows: list[tuple[int, 
         (changed(8, before="", seen={1: (2, 2), 2: (1, 1), 3: (2, 2)}), "in all, and less of client"),
         (changed(3, seen={1: (1, 1)}), "p asked the primary after write 1 of client 2 was told"),
         (changed(7, bookmark="04"), "b went back"),
+        (changed(6, start=11.0), "b saw write 3 of client 2, which nobody had asked for"),
+        (changed(3, seen={1: (1, 2), 2: (1, 1)}), "p saw 2 rows of client 1, who had asked for 1"),
+        (changed(8, seen={1: (2, 2), 2: (3, 3)}), "c saw 3 rows of client 2, who had asked for 2"),
     ],
 )
 def test_what_no_order_explains_is_found(history: list[Operation], text: str) -> None:
     assert any(text in one for one in violations(history, ROWS))
+
+
+def test_an_unknown_write_that_was_shown_and_is_gone_is_found() -> None:
+    found = violations(GOOD, [one for one in ROWS if one != (1, 2)])
+    assert "b saw more of client 1 than is there in the end" in found
+
+
+def test_a_primary_that_takes_back_what_another_read_was_shown_is_found() -> None:
+    late = Operation("p", 3, 0, Outcome.DONE, 11.0, 11.5, "", "", {1: (1, 1), 2: (3, 2)}, primary=True)
+    text = "p asked the primary after write 2 of client 1 was told, and missed it"
+    assert text in violations([*GOOD, late], ROWS)
