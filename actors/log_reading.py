@@ -26,7 +26,8 @@ class LogReading:
 
         Raises TimeoutError if none that agrees answers.
         """
-        return await asyncio.wait_for(self._read(after), limits.CALL_SECONDS)
+        async with asyncio.timeout(limits.CALL_SECONDS):
+            return await self._read(after)
 
     async def _read(self, after: Bookmark) -> m.Pieces | m.Missing:
         while True:

@@ -88,7 +88,8 @@ class Registry(Primary):
     async def ready(self) -> int:
         """Returns the reign's epoch once the registry can be asked; raises `Unreachable` after a while."""
         try:
-            await asyncio.wait_for(self._ready.wait(), limits.QUERY_SECONDS)
+            async with asyncio.timeout(limits.QUERY_SECONDS):
+                await self._ready.wait()
         except TimeoutError:
             phase = self.relay.core.phase.name if self.relay else "claiming its directory"
             raise Unreachable(REGISTRY, f"its database is not open yet ({phase})") from None
@@ -106,7 +107,8 @@ class Registry(Primary):
                     present = {site.follower for site in await self._surveyor.present()}
                     await self._removal.run(present, wall_us())
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._due.wait(), limits.LOOK_SECONDS)
+                async with asyncio.timeout(limits.LOOK_SECONDS):
+                    await self._due.wait()
 
     # The catalogue
 

@@ -35,7 +35,8 @@ class WalRoom:
             self._room.clear()
             self.consider()
         try:
-            await asyncio.wait_for(self._room.wait(), max(0.0, deadline - boottime()))
+            async with asyncio.timeout(max(0.0, deadline - boottime())):
+                await self._room.wait()
         except TimeoutError:
             what = f"{self._database}: bytes in the WAL that are not confirmed"
             raise self.full or Overloaded(what, limits.WAL_PAUSE_BYTES) from None

@@ -14,6 +14,7 @@ from tests.chaos.history import Outcome, violations
 
 import raylite
 from raylite.actors import handles
+from raylite.policies.errors import Unreachable
 from raylite.policies.status import CopyCheck, Verified
 
 HEAL_SECONDS = 60.0
@@ -67,21 +68,29 @@ async def _healed(name: str, clients: Clients) -> list[str]:
 
 
 async def _copies(name: str) -> list[str]:
-    """Every copy is whole, and at one bookmark the same; so is what cold storage gives."""
-    actors = [f"primary:{name}", *(f"replica:{name}:{one}" for one in REGIONS)]
+    """Every copy is whole, and at one bookmark the same; so is what cold storage gives.
+
+    A primary that was stopped may be replaced just now, so whoever does not answer is asked again.
+    """
     until = time.monotonic() + HEAL_SECONDS
     while True:
-        asked = [handles.call(actor, "check", seconds=10) for actor in actors]
-        found = [
-            one for one in await asyncio.gather(*asked, return_exceptions=True) if isinstance(one, CopyCheck)
-        ]
-        if len(found) == len(actors) and len({one.bookmark for one in found}) == 1:
-            break
-        if time.monotonic() > until:
-            return [f"{len(found)} copies answer, at {sorted({one.bookmark for one in found})}"]
+        try:
+            return await _compared(name)
+        except raylite.Error as error:
+            if time.monotonic() > until:
+                return [f"{HEAL_SECONDS} s after the last fault: {error}"]
         await asyncio.sleep(0.3)
+
+
+async def _compared(name: str) -> list[str]:
+    """What is wrong with the copies; raises an `Error` if some do not answer, or are not at one bookmark yet."""
+    actors = [f"primary:{name}", *(f"replica:{name}:{one}" for one in REGIONS)]
+    found: list[CopyCheck] = await asyncio.gather(*(handles.call(one, "check", seconds=10) for one in actors))
+    bookmarks = sorted({one.bookmark for one in found})
+    if len(bookmarks) > 1:
+        raise Unreachable(name, f"its copies are at {bookmarks}")
     wrong = [f"{one.actor}: {problem}" for one in found for problem in one.problems]
     if len({one.digest for one in found}) > 1:
-        wrong.append(f"copies differ at {found[0].bookmark}")
+        wrong.append(f"copies differ at {bookmarks}")
     verified: Verified = await handles.call(actors[0], "verify", seconds=HEAL_SECONDS)
     return wrong + [f"cold storage: {one}" for one in verified.problems]

@@ -283,3 +283,11 @@ def test_a_half_made_database_whose_name_is_given_away_meanwhile_is_not_complete
         assert second.database_id != first.database_id
 
     run(tmp_path, case)
+
+
+def test_a_registry_can_be_ended_the_moment_that_it_is_open(tmp_path: Path) -> None:
+    async def case(world: World) -> None:
+        async with asyncio.timeout(20):
+            await world.system.end(REGISTRY)
+
+    run(tmp_path, case)

@@ -8,7 +8,7 @@ A restore is an entry like any other. Keys are known then, or known to be forgot
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -43,7 +43,7 @@ class _File(apsw.VFSFile):
 
     def xWrite(self, data: bytes, offset: int) -> None:
         self._cut(self._path, bytes(data), offset)
-        super().xWrite(data, offset)
+        super().xWrite(data, offset)  # pyright: ignore[reportUnknownMemberType]: apsw's stub does not know its data
 
     def xTruncate(self, newsize: int) -> None:
         self._cut(self._path, b"", newsize)
@@ -59,10 +59,14 @@ class _Vfs(apsw.VFS):
         return _File(name, flags, self._cut)
 
 
+def _nothing(_path: Path, _data: bytes, _offset: int) -> None:
+    """A write that nobody cuts."""
+
+
 class _Directory(Directory):
     """One that tells of writes to the record and the keys."""
 
-    cut: Cut = staticmethod(lambda _path, _data, _offset: None)
+    cut: Cut = staticmethod(_nothing)
 
     def write_record(self, record: Record) -> None:
         self.cut(self.path / "record.new", record.encode(), 0)
@@ -150,7 +154,7 @@ class Life:
 
 
 @contextmanager
-def numbered(path: Path) -> Iterator[Life]:
+def numbered(path: Path) -> Generator[Life]:
     """A life of which every write by SQLite is cut, too."""
     lives: list[Life] = []
 
