@@ -37,9 +37,10 @@ def replace_follower(follower: str, other: str = "", done: Done | None = None) -
 
 
 async def _databases() -> list[tuple[str, str]]:
-    """The names and primaries of all databases, the registry's own first."""
+    """The names and primaries of all databases that have followers, the registry's own first."""
     entries: list[DatabaseEntry] = await handles.call(REGISTRY, "databases", seconds=limits.START_SECONDS)
-    return [(REGISTRY_DATABASE, REGISTRY), *((one.name, primary_name(one.name)) for one in entries)]
+    names = [one.name for one in entries if one.members is not None]  # the others are only begun
+    return [(REGISTRY_DATABASE, REGISTRY), *((one, primary_name(one)) for one in names)]
 
 
 async def _replace(primary: str, follower: str, other: str) -> str:
