@@ -44,6 +44,10 @@ chaos *args:
 failover *args:
     uv run --locked --all-extras python -m benchmarks.failover {{args}}
 
+# what databases cost that nobody uses, and how fast they wake, e.g. `just hibernation --databases 1000`
+hibernation *args:
+    uv run --locked --all-extras python -m benchmarks.hibernation {{args}}
+
 # cluster tests again and again, to find what fails seldom
 soak times="10":
     for round in $(seq {{times}}); do uv run --locked --all-extras pytest tests/cluster || exit 1; done

@@ -28,9 +28,15 @@ CREATE TABLE forks (
     "deleted": """
 CREATE TABLE deleted (id TEXT PRIMARY KEY, members BLOB, deleted_us INTEGER NOT NULL) STRICT
 """,
+    "asleep": """
+CREATE TABLE asleep (id TEXT PRIMARY KEY, since_us INTEGER NOT NULL) STRICT
+""",
 }
 COLUMNS = "id, name, members, region, replicas, replication, created_us"
-_ENTRIES = f"SELECT {COLUMNS}, parent, bookmark, time_us FROM databases LEFT JOIN forks USING (id)"
+_ENTRIES = (
+    f"SELECT {COLUMNS}, parent, bookmark, time_us, since_us"
+    " FROM databases LEFT JOIN forks USING (id) LEFT JOIN asleep USING (id)"
+)
 
 Ask = Callable[[Query], Awaitable[Answer | Failure]]
 
@@ -57,12 +63,15 @@ class Catalogue:
                 await self._run(table)
 
     async def insert(self, entry: DatabaseEntry) -> None:
-        """A new database; raises `DatabaseExists`."""
+        """A new database, asleep; raises `DatabaseExists`."""
         values = (
             entry.database_id, entry.name, None, entry.region, ",".join(entry.replicas), entry.replication,
             entry.created_us,
         )  # fmt: skip
-        new = [Statement(f"INSERT INTO databases ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", values)]
+        new = [
+            Statement(f"INSERT INTO databases ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", values),
+            _asleep(entry.database_id, entry.created_us),
+        ]
         if entry.fork:
             fork = (entry.database_id, entry.fork.parent, entry.fork.bookmark, entry.fork.time_us)
             new.append(
@@ -104,6 +113,18 @@ class Catalogue:
         """All databases, by name."""
         return [_entry(row) for row in await self._run(f"{_ENTRIES} ORDER BY name")]
 
+    async def awake(self) -> list[DatabaseEntry]:
+        """Those that have actors, by name."""
+        return [_entry(row) for row in await self._run(f"{_ENTRIES} WHERE since_us IS NULL ORDER BY name")]
+
+    async def fall_asleep(self, database_id: str, since_us: int) -> None:
+        """This database has no actors from here on; nothing if it had none."""
+        await self._run_all(_asleep(database_id, since_us))
+
+    async def wake(self, database_id: str) -> None:
+        """This database is to have actors from here on."""
+        await self._run("DELETE FROM asleep WHERE id = ?", database_id)
+
     async def delete(self, entry: DatabaseEntry, deleted_us: int) -> None:
         """Removes a database, for good: its name is free, and its id is noted among those that are deleted."""
         members = msgspec.msgpack.encode(entry.members)
@@ -112,6 +133,7 @@ class Catalogue:
             Statement(note, (entry.database_id, members, deleted_us)),
             Statement("DELETE FROM databases WHERE id = ?", (entry.database_id,)),
             Statement("DELETE FROM forks WHERE id = ?", (entry.database_id,)),
+            Statement("DELETE FROM asleep WHERE id = ?", (entry.database_id,)),
         )
 
     async def deleted(self) -> list[Deleted]:
@@ -135,6 +157,10 @@ class Catalogue:
         return answer.results[-1].rows
 
 
+def _asleep(database_id: str, since_us: int) -> Statement:
+    return Statement("INSERT OR IGNORE INTO asleep (id, since_us) VALUES (?, ?)", (database_id, since_us))
+
+
 def _deleted(row: tuple[Value, ...]) -> Deleted:
     database_id, members, deleted_us = row
     assert isinstance(deleted_us, int), "the table is STRICT"
@@ -155,7 +181,7 @@ def _fork(parent: Value, bookmark: Value, time_us: Value) -> Fork | None:
 
 
 def _entry(row: tuple[Value, ...]) -> DatabaseEntry:
-    database_id, name, members, region, replicas, replication, created_us, *fork = row
+    database_id, name, members, region, replicas, replication, created_us, *fork, asleep_us = row
     assert isinstance(created_us, int), "the table is STRICT"
     return DatabaseEntry(
         str(database_id),
@@ -166,4 +192,5 @@ def _entry(row: tuple[Value, ...]) -> DatabaseEntry:
         str(replication),
         created_us,
         _fork(*fork),
+        asleep_us is not None,
     )

@@ -23,7 +23,7 @@ from raylite.policies.errors import Unreachable
 from raylite.policies.placement import choose_followers
 from raylite.policies.quorum import Member, Members
 from raylite.policies.regions import Regions
-from raylite.policies.system import ROUTING, Node, RegistryPlan, Settings, Site, SystemRecord
+from raylite.policies.system import Node, RegistryPlan, Settings, Site, SystemRecord
 
 OBJECT_STORE_BYTES = 80_000_000
 COLD_OFF = "off"
@@ -112,15 +112,18 @@ def leave() -> None:
 
 def running_settings() -> Settings | None:
     """The settings of the system in the cluster that this process is connected to, None if there is none."""
-    routing = ray_calls.find(ROUTING)
-    if routing is None or nodes.recall() is None:  # without a plan an earlier start did not get far
-        return None
-    found: list[Settings] = ray_calls.wait_for([routing.settings.remote()], "the routing actor")
-    return found[0]
+    plan = nodes.recall()
+    return plan.settings if plan else None
 
 
 def start_system(
-    directory: DataDirectory, virtual: Sequence[str], regions: Regions, *, wan: bool, cold: str = ""
+    directory: DataDirectory,
+    virtual: Sequence[str],
+    regions: Regions,
+    *,
+    wan: bool,
+    cold: str = "",
+    hibernate_seconds: float = limits.HIBERNATE_SECONDS,
 ) -> Settings:
     """Starts every actor of the system in `directory`, which it founds if there is none; waits until it is open.
 
@@ -132,19 +135,21 @@ def start_system(
     record = directory.record(held.values())
     key = derive_key((joining.cluster_token() or record.secret).encode(), record.system_id)
     address = cold_address(directory, record, cold)
-    settings = Settings(record.system_id, str(directory.path), key, regions, wan, tuple(virtual), address)
+    settings = Settings(
+        record.system_id, str(directory.path), key, regions, wan, tuple(virtual), address, hibernate_seconds
+    )
     sites = survey.place(there, held, (), virtual)
     members = directory.registry_members()
     _keep([] if virtual else there, directory, record, members, survey.next_number(held, sites))
     started = {site.follower: handles.start_follower(site, settings) for site in sites}
-    routing = handles.start_routing(settings)
+    routing = handles.start_routing()
     ray_calls.wait_until_up([actor.endpoint.remote() for actor in started.values()])
     if members is None:
         members = _found_registry([] if virtual else there, directory, record, settings, sites, started)
     plan = RegistryPlan(record, members, sites, settings)
     nodes.remember(plan)
     registry = handles.start_registry(plan)
-    ray_calls.wait_for([registry.ready.remote(), routing.settings.remote()], "the registry")
+    ray_calls.wait_for([registry.ready.remote(), routing.pid.remote()], "the registry")
     return settings
 
 

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
 
+import msgspec
+
 from raylite.actors.catalogue import Catalogue
 from raylite.actors.enlistment import Enlistment
 from raylite.actors.ports import Cluster
@@ -32,43 +34,73 @@ class Databases:
         return tuple(f"{name}: {why}" for name, why in self.unfinished.items() if why)
 
     async def review(self) -> None:
-        """From here on all databases count as unfinished."""
-        self.unfinished = {entry.name: "" for entry in await self._catalogue.all()}
+        """From here on all databases that are awake count as unfinished."""
+        self.unfinished = {entry.name: "" for entry in await self._catalogue.awake()}
 
     async def finish(self) -> None:
         """Starts the actors of what is unfinished; one that fails is tried again later, and holds no other up."""
         for name in tuple(self.unfinished):
-            await self._finish(name)
+            await self.finish_one(name)
 
-    async def _finish(self, name: str) -> None:
+    async def finish_one(self, name: str) -> None:
+        """Does that for the database of this name."""
         try:
             async with self._one_change:
                 await self._complete(await self._catalogue.get(name))
         except DatabaseNotFound:
-            del self.unfinished[name]
+            self.unfinished.pop(name, None)
         except Error as error:
             self.unfinished[name] = str(error)
         else:
-            del self.unfinished[name]
+            self.unfinished.pop(name, None)
 
     async def create(self, entry: DatabaseEntry) -> DatabaseEntry:
-        """Takes the name and starts the actors; raises `DatabaseExists`, or `Unreachable` half-way."""
+        """Takes the name and gets followers, but starts nothing: it is asleep. `DatabaseExists`, or `Unreachable`."""
         async with self._one_change:
             await self._catalogue.insert(entry)
             return await self._complete(entry)
 
     async def complete(self, name: str) -> DatabaseEntry:
-        """The database of this name with members, a log and its actors; raises `DatabaseNotFound` or `Unreachable`."""
+        """The database of this name with members and a log, and with actors unless it is asleep.
+
+        Raises `DatabaseNotFound` or `Unreachable`.
+        """
         async with self._one_change:
             return await self._complete(await self._catalogue.get(name))
+
+    async def wake(self, name: str) -> DatabaseEntry:
+        """The database of this name, with its primary; what is awake is left as it is. Raises as `complete`.
+
+        Its replicas are for `finish`, best when the primary is up: processes that start hold each other up.
+        """
+        async with self._one_change:
+            entry = await self._catalogue.get(name)
+            if not entry.asleep and entry.members is not None:
+                return entry
+            await self._catalogue.wake(entry.database_id)
+            self.unfinished[name] = ""
+            entry = await self._enlist(msgspec.structs.replace(entry, asleep=False))
+            await self._cluster.start_primary(self.config_of(entry))
+            return entry
+
+    async def fall_asleep(self, entry: DatabaseEntry, since_us: int) -> None:
+        """Notes that this database is asleep, durably, then ends its actors; raises `DatabaseNotFound`."""
+        async with self.unchanged(entry):
+            await self._catalogue.fall_asleep(entry.database_id, since_us)
+            await self._end(entry)
+
+    async def end_if_asleep(self, entry: DatabaseEntry) -> None:
+        """Ends actors that somebody saw of it, and that it should not have; raises `DatabaseNotFound`."""
+        async with self.unchanged(entry):
+            if (await self._catalogue.get(entry.name)).asleep:
+                await self._end(entry)
 
     async def delete(self, name: str, deleted_us: int) -> None:
         """Notes a database as deleted, durably, then ends its actors; raises `DatabaseNotFound`."""
         async with self._one_change:
             entry = await self._catalogue.get(name)
             await self._catalogue.delete(entry, deleted_us)
-            for actor in (primary_name(name), *(replica_name(name, region) for region in entry.replicas)):
-                await self._cluster.kill(actor)
+            await self._end(entry)
 
     @contextlib.asynccontextmanager
     async def unchanged(self, entry: DatabaseEntry) -> AsyncGenerator[None]:
@@ -80,15 +112,25 @@ class Databases:
             yield
 
     async def _complete(self, entry: DatabaseEntry) -> DatabaseEntry:
-        """Takes a database from wherever it is to having members, a log and its actors; each step can be repeated."""
+        """Takes a database from wherever it is to having members, a log and, if awake, actors."""
+        entry = await self._enlist(entry)
+        if not entry.asleep:
+            await self._cluster.start_primary(self.config_of(entry))
+            for region in entry.replicas:
+                await self._cluster.start_replica(entry, region)
+        return entry
+
+    async def _enlist(self, entry: DatabaseEntry) -> DatabaseEntry:
+        """It has members and a log from here on; each step can be repeated."""
         if entry.members is None:
             members = await self._enlistment.join(entry)
             entry = await self._catalogue.set_members(entry, members)
         await self._enlistment.found(entry)
-        await self._cluster.start_primary(self.config_of(entry))
-        for region in entry.replicas:
-            await self._cluster.start_replica(entry, region)
         return entry
+
+    async def _end(self, entry: DatabaseEntry) -> None:
+        for actor in (primary_name(entry.name), *(replica_name(entry.name, one) for one in entry.replicas)):
+            await self._cluster.kill(actor)
 
     def config_of(self, entry: DatabaseEntry) -> PrimaryConfig:
         """What this database's primary is started with; it must have members."""

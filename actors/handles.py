@@ -231,9 +231,13 @@ class RayCluster:
         found: ActorStatus = await call(actor, "status", seconds=limits.REGISTRY_SECONDS)
         return found
 
+    async def settle(self, actor: str) -> bool:
+        """See `Cluster.settle`."""
+        return bool(await call(actor, "settle", seconds=limits.SETTLE_SECONDS + limits.CALL_SECONDS))
+
     async def publish(self, table: RoutingTable) -> None:
         """See `Cluster.publish`."""
-        await asked(start_routing, self._settings)
+        await asked(start_routing)
         await call(ROUTING, "publish", table)
 
     async def published(self) -> int:
@@ -244,7 +248,7 @@ class RayCluster:
         """See `Cluster.replace_routing`."""
         node = (await self.whereabouts(ROUTING)).node
         await self.kill(ROUTING)
-        await asked(start_routing, self._settings, node)
+        await asked(start_routing, node)
 
     async def nodes(self) -> list[Node]:
         """See `Cluster.nodes`."""
@@ -281,9 +285,9 @@ def start_registry(plan: RegistryPlan, avoid: str = "") -> Any:
     return actor.remote(config, plan.settings, RaySurroundings(), cluster, plan.sites)
 
 
-def start_routing(settings: Settings, avoid: str = "") -> Any:
+def start_routing(avoid: str = "") -> Any:
     """The routing actor, as `start_registry`."""
-    return actor_of(Routing, ROUTING, off_node(avoid)).remote(settings, RayStatuses())
+    return actor_of(Routing, ROUTING, off_node(avoid)).remote(RayStatuses())
 
 
 class RayStatuses(RaySurroundings):

@@ -59,6 +59,10 @@ class Cluster(Protocol):
         """How this actor is; raises `Unreachable` if it does not say within two leases."""
         ...
 
+    async def settle(self, actor: str) -> bool:
+        """Have this primary give its reign up if nobody needs it: whether it did. Raises `Unreachable`."""
+        ...
+
     async def publish(self, table: RoutingTable) -> None:
         """Hand a new routing table to the routing actor, which is started if there is none."""
         ...

@@ -5,29 +5,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import time
-from collections.abc import Awaitable, Generator, Sequence
+from collections.abc import Awaitable, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 
+from raylite.actors.admission import Admission
 from raylite.actors.archiving import Archiving
 from raylite.actors.confirmed_log import ConfirmedLog
 from raylite.actors.core import messages as m
 from raylite.actors.core import primary as core
 from raylite.actors.core.leader import Leader
-from raylite.actors.core.queries import Waiting
 from raylite.actors.core.takeover import Adopted
-from raylite.actors.drill import Drill
+from raylite.actors.duties import Duties
 from raylite.actors.finding import Finding
 from raylite.actors.hand_over import HandOver
+from raylite.actors.hibernation import Idleness, ask_for_rest, is_settled
 from raylite.actors.primary_past import PastMethods, PrimaryPast
 from raylite.actors.primary_transfers import Job, PrimaryTransfers
 from raylite.actors.registrar import Registrar
 from raylite.actors.reign_status import reign_status
-from raylite.actors.rejoining import Rejoining
 from raylite.actors.relay import Relay
-from raylite.actors.replacing import Replacing
 from raylite.actors.replay import advance_by, bring_up
-from raylite.actors.service import Service, Surroundings, boottime, wall_us
+from raylite.actors.service import Service, Surroundings, wall_us
 from raylite.actors.storage.directory import Directory
 from raylite.actors.storage.engine import Execution
 from raylite.actors.storage.entries import EntryWriter, Made
@@ -38,7 +37,7 @@ from raylite.actors.stream import Connection, Payload, to_failure
 from raylite.actors.wal_room import WalRoom
 from raylite.policies import limits
 from raylite.policies.bookmark import Bookmark
-from raylite.policies.errors import Error, NotAllowed, NotPrimary, Overloaded, StorageFull, Unreachable
+from raylite.policies.errors import Error, NotPrimary, Overloaded, StorageFull, Unreachable
 from raylite.policies.query import Answer, Failure, Query
 from raylite.policies.quorum import Members
 from raylite.policies.status import ActorStatus, CopyCheck
@@ -61,14 +60,16 @@ class Primary(PastMethods, Service):
         self._room: WalRoom | None = None
         self._transfers: PrimaryTransfers | None = None
         self._unopened: StorageFull | Unreachable | None = None
-        self._replacing: Replacing | None = None
-        self._drill: Drill | None = None
+        self._admission: Admission | None = None
+        self._duties: Duties | None = None
+        self.idleness = Idleness()
         self._opened = asyncio.Event()
         self.past = PrimaryPast(
-            self.name,
-            self.region,
+            config.database,
             config.database_id,
-            archive=self._archive,
+            cold=bool(settings.cold),
+            opens=self._opens,
+            archive=lambda: self.archiving,
             admitted=self._admitted,
             run=self._run,
         )
@@ -86,6 +87,7 @@ class Primary(PastMethods, Service):
         """Queries, and replicas that ask for the stream; raises `NotPrimary` for another database of this name."""
         match payload:
             case Query():
+                self.idleness.end()
                 return self._query(payload)
             case m.Follow(database=self.config.database_id) if (
                 connection is not None and self.relay is not None
@@ -93,6 +95,7 @@ class Primary(PastMethods, Service):
                 self.relay.follow(connection, payload)
                 return None
             case _ if isinstance(payload, TransferRequest) and self._transfers is not None:
+                self.idleness.end()
                 return self._transfers.answer(payload)
             case _:
                 raise NotPrimary(self.config.database, self.relay.core.epoch if self.relay else 0)
@@ -112,8 +115,9 @@ class Primary(PastMethods, Service):
             self.relay.core if self.relay else None,
             self._room.bytes if self._room else 0,
             self.archiving.state() if self.archiving else None,
-            self._drill.age_seconds if self._drill else None,
-            [str(full or ""), *(one.problem for one in (self._replacing, self._drill) if one)],
+            self._duties.verified_seconds if self._duties else None,
+            [str(full or ""), *(self._duties.problems if self._duties else [])],
+            self.idleness.seconds,
         )
 
     async def _query(self, query: Query) -> Answer | Failure:
@@ -136,51 +140,31 @@ class Primary(PastMethods, Service):
                 await self._opened.wait()
 
     async def _run(self, database: str, bookmark: str, seconds: float, job: Job) -> tuple[Ran, Bookmark]:
-        """What the job did, and its bookmark, once all that it may have seen is confirmed."""
-        with self._admitted(database, bookmark) as (relay, file, room):
-            deadline = boottime() + min(seconds, limits.LONGEST_QUERY_SECONDS)
-            await room.wait(deadline)
-            refusal = relay.core.refusal_of_writes(boottime()) or self._refusal_of_archiving()
-            ran = await self._thread.run(lambda: job(file, deadline - boottime(), refusal))
-            room.bytes = ran.wal_bytes
-            return ran, await self._gate(relay, ran, deadline)
+        """See `Admission.run`; raises as `_open_for`."""
+        return await self._open_for(database).run(bookmark, seconds, job)
 
-    @contextlib.contextmanager
-    def _admitted(self, database: str, bookmark: str) -> Generator[tuple[Relay, PrimaryFile, WalRoom]]:
-        """For the time of a query; raises if none may run here now."""
-        relay, file, room = self.relay, self._file, self._room
-        if file is None and self._unopened is not None:
+    def _admitted(self, database: str, bookmark: str) -> AbstractContextManager[None]:
+        """See `Admission.admitted`; raises as `_open_for`."""
+        return self._open_for(database).admitted(bookmark)
+
+    def _open_for(self, database: str) -> Admission:
+        """For queries about that database, by id; raises `NotPrimary`, or why this primary cannot open."""
+        if self._file is None and self._unopened is not None:
             raise self._unopened
-        if relay is None or file is None or room is None or database != self.config.database_id:
-            raise NotPrimary(self.config.database, relay.core.epoch if relay else 0)
-        relay.core.admit(Bookmark.parse(bookmark) if bookmark else None, boottime())
-        try:
-            yield relay, file, room
-        finally:
-            relay.core.dismissed()
+        if self._admission is None or database != self.config.database_id:
+            raise NotPrimary(self.config.database, self.relay.core.epoch if self.relay else 0)
+        return self._admission
 
     async def replace_follower(self, follower: str, other: str = "") -> str:
         """See `Replacing.replace`."""
-        if self._replacing is None:
+        await self._opens(limits.START_SECONDS)
+        if self._duties is None:
             raise NotPrimary(self.config.database, 0)
-        return await self._replacing.replace(follower, other)
+        return await self._duties.replacing.replace(follower, other)
 
     def registrar(self) -> Registrar:
         """The registry, which may be this very actor."""
         return self.around.registrar
-
-    def _archive(self) -> Archiving:
-        if self.archiving is None:
-            if not self.settings.cold:
-                raise NotAllowed("Going back in time without cold storage", "Start the system with `--cold`.")
-            raise NotPrimary(self.config.database, 0)
-        return self.archiving
-
-    async def _gate(self, relay: Relay, ran: Ran, deadline: float) -> Bookmark:
-        """Waits until all that this query may have seen is confirmed; returns its bookmark."""
-        token: asyncio.Future[Bookmark] = asyncio.get_running_loop().create_future()
-        relay.finished(Waiting(token, ran.mark, ran.committed, deadline, boottime()))
-        return await token
 
     def _refusal_of_archiving(self) -> Overloaded | None:
         return self.archiving.refusal() if self.archiving else None
@@ -233,22 +217,40 @@ class Primary(PastMethods, Service):
                 await asyncio.sleep(limits.FULL_RETRY_SECONDS)
         self._unopened = None
         self._room = WalRoom(self.config.database, self._file, self._thread, self._leader, self.hold)
+        self._admission = Admission(
+            self.relay, self._file, self._room, self._thread, self.idleness, self._refusal_of_archiving
+        )
         self.relay.replayed()
         self._opened.set()
+        self._duties = Duties(self, self.registrar(), self.relay)
         if self.settings.cold:
             source = ConfirmedLog(self.relay)
             self.archiving = Archiving(self.settings, self.config.database_id, source, self._directory.path)
             self.hold(self.archiving.run())
-            self._drill = Drill(self.past.verify, self._directory.path / "drill", time.time)
-            self.hold(self._drill.run())
-        self.hold(Rejoining(self.relay).run())
-        self._replacing = Replacing(self.relay, self.registrar(), self.ask_once)
-        self.hold(self._replacing.run())
-        self.hold(self.around.keep_spare(self.place("spare")))
+            self._duties.begin_drills(self.past.verify, self._directory.path)
         await self.on_open()
 
     async def on_open(self) -> None:
         """Called once queries can run."""
+        seconds = self.settings.hibernate_seconds
+        if seconds:
+            self.hold(ask_for_rest(self.idleness, self.registrar(), self.config.database_id, seconds))
+
+    async def settle(self) -> bool:
+        """Gives the reign up if nobody has asked for anything for long: whether it did, and is to be ended.
+
+        All that is confirmed is in cold storage then, if there is any. If nobody ends it, it starts anew after a while.
+        """
+        if not await is_settled(self._leader(), self.archiving):
+            return False
+        if self.idleness.seconds < self.settings.hibernate_seconds:
+            return False
+        await self.stop()
+        unended = Unreachable(
+            self.name, f"nobody ended it within {limits.SETTLED_SECONDS:g} s after it had settled"
+        )
+        asyncio.get_running_loop().call_later(limits.SETTLED_SECONDS, self.around.crash, unended)
+        return True
 
     def propose(self, members: Members) -> None:
         """Makes a members entry in the log's order, on the thread that makes all others."""

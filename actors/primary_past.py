@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 
 from raylite.actors.archiving import Archiving
@@ -11,6 +11,7 @@ from raylite.actors.storage.engine import Execution
 from raylite.actors.storage.replacement import Replacement
 from raylite.policies import limits
 from raylite.policies.bookmark import Bookmark
+from raylite.policies.errors import NotAllowed, NotPrimary
 from raylite.policies.query import Query
 from raylite.policies.status import Restored, TimeSpan, Verified
 
@@ -19,39 +20,44 @@ Admitted = Callable[[str, str], AbstractContextManager[object]]
 
 
 class PrimaryPast:
-    """That of one primary. archive: raises if there is none; run: as of `PrimaryTransfers`; name, region: its own."""
+    """That of one primary. cold: whether there is cold storage; opens: waits until the primary can be asked, or so many
+    seconds; archive: None before that; run: as of `PrimaryTransfers`."""
 
     def __init__(
         self,
-        name: str,
-        region: str,
+        database: str,
         database_id: str,
         *,
-        archive: Callable[[], Archiving],
+        cold: bool,
+        opens: Callable[[float], Awaitable[None]],
+        archive: Callable[[], Archiving | None],
         admitted: Admitted,
         run: Run,
     ) -> None:
-        self._name, self._region, self._database_id = name, region, database_id
-        self._archive, self._admitted, self._run = archive, admitted, run
+        self._database, self._database_id, self._cold = database, database_id, cold
+        self._opens, self._archive, self._admitted, self._run = opens, archive, admitted, run
 
     async def read(self, query: Query) -> tuple[Execution, Bookmark]:
         """What the query finds in the database as it was; see `Archiving.read`."""
         with self._admitted(query.database, query.at):
             goal = Bookmark.parse(query.at)
-            return await self._archive().read(query, goal), goal
+            return await self._required().read(query, goal), goal
 
     async def moment(self, time_us: int) -> str:
         """See `Archiving.moment`."""
-        return await self._archive().moment(time_us)
+        await self._opens(limits.START_SECONDS)
+        return await self._required().moment(time_us)
 
     async def span(self) -> TimeSpan:
         """See `Archiving.span`."""
-        return await self._archive().span()
+        await self._opens(limits.START_SECONDS)
+        return await self._required().span()
 
     async def restore(self, bookmark: str) -> Restored:
         """Makes the database what it was at that bookmark, as one entry. Raises what a write raises."""
+        await self._opens(limits.START_SECONDS)
         with self._admitted(self._database_id, bookmark):
-            path = await self._archive().file(Bookmark.parse(bookmark))
+            path = await self._required().file(Bookmark.parse(bookmark))
         replacement = Replacement(path)
         seconds = limits.LONGEST_QUERY_SECONDS
         _, mark = await self._run(self._database_id, bookmark, seconds, replacement.run)
@@ -63,16 +69,26 @@ class PrimaryPast:
         The same call again is answered the same. Raises `BookmarkError` if that entry is not kept any more, and
         `Unreachable` if cold storage is away.
         """
+        await self._opens(limits.START_SECONDS)
         with self._admitted(self._database_id, bookmark):
-            return await self._archive().fork(fork_id, Bookmark.parse(bookmark))
+            return await self._required().fork(fork_id, Bookmark.parse(bookmark))
 
     async def verify(self) -> Verified:
         """Compares the database, whole, with what cold storage alone gives at the same entry; see `cold.verify`."""
+        await self._opens(limits.START_SECONDS)
         taken = await take(self._run, self._database_id, "")
         try:
-            return await self._archive().verify(taken.snapshot, taken.bookmark)
+            return await self._required().verify(taken.snapshot, taken.bookmark)
         finally:
             taken.snapshot.close()
+
+    def _required(self) -> Archiving:
+        archive = self._archive()
+        if archive is not None:
+            return archive
+        if not self._cold:
+            raise NotAllowed("Going back in time without cold storage", "Start the system with `--cold`.")
+        raise NotPrimary(self._database, 0)
 
 
 class PastMethods:

@@ -30,7 +30,7 @@ class Publication:
         # goes on later replaces nothing newer.
         epoch = await self._epoch()
         version = self._version = max(self._version + 1, epoch << 32)
-        entries = await self._catalogue.all()
+        entries = await self._catalogue.awake()
         routes = {entry.name: _route(entry) for entry in entries if entry.members is not None}
         await self._cluster.publish(RoutingTable(version, routes))
 

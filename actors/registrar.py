@@ -1,10 +1,11 @@
-"""What the registry says to a primary that needs other followers than those that it was told of."""
+"""What the registry does for a primary: other followers than those that it was told of, and rest."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
+from raylite.policies import limits
 from raylite.policies.quorum import Members
 from raylite.policies.system import REGISTRY
 
@@ -27,6 +28,10 @@ class Registrar(Protocol):
         """The members that were noted last, None of a database that there is not; only whom to ask, not who counts."""
         ...
 
+    async def rest(self, database_id: str) -> bool:
+        """Nobody has used this database's primary for long: returns whether it was laid to rest, its actors ended."""
+        ...
+
 
 class CalledRegistrar:
     """The registry, by calls of its actor. call: of an actor's method by names."""
@@ -46,4 +51,9 @@ class CalledRegistrar:
     async def members_of(self, database_id: str) -> Members | None:
         """See `Registrar.members_of`."""
         found: Members | None = await self._call(REGISTRY, "members_of", database_id)
+        return found
+
+    async def rest(self, database_id: str) -> bool:
+        """See `Registrar.rest`."""
+        found: bool = await self._call(REGISTRY, "rest", database_id, seconds=2 * limits.SETTLE_SECONDS)
         return found

@@ -16,6 +16,7 @@ from raylite.actors.catalogue import Catalogue
 from raylite.actors.databases import Databases
 from raylite.actors.enlistment import Enlistment
 from raylite.actors.follower_calls import FollowerCalls
+from raylite.actors.hibernation import is_idle
 from raylite.actors.holders import holders
 from raylite.actors.ports import Cluster
 from raylite.actors.primary import Primary
@@ -121,11 +122,11 @@ class Registry(Primary):
         database_id: str = "",
         fork: Fork | None = None,
     ) -> DatabaseEntry:
-        """A new database, open for queries; raises `DatabaseExists`, `InvalidName`, or `Unreachable`.
+        """A new database, which the first query wakes; raises `DatabaseExists`, `InvalidName`, or `Unreachable`.
 
         location_hint, near: a region or ""; the first that there is wins. replication: see `DatabaseEntry`.
-        database_id, fork: of a fork, for which cold storage has what it begins with. If it fails half-way the name is
-        taken, and the next start or `lookup` completes it.
+        database_id, fork: of a fork, for which cold storage has what it begins with; its primary is started. If it
+        fails half-way the name is taken, and the next `lookup` or `wake` completes it.
         """
         database_name(name)
         await self.ready()
@@ -135,24 +136,46 @@ class Registry(Primary):
         database_id = database_id or secrets.token_hex(16)
         entry = DatabaseEntry(database_id, name, None, region, wanted, replication, wall_us(), fork)
         entry = await self._databases.create(entry)
-        replicas = [replica_name(name, one) for one in entry.replicas]
-        waiting = [self._cluster.wait_for(one, limits.CALL_SECONDS) for one in replicas]
-        primary = self._cluster.wait_for(primary_name(name), limits.START_SECONDS / 2)
-        # A replica that takes long is passed over at first; without its primary nobody can do anything.
-        primary_up, *_ = await asyncio.gather(primary, *waiting, return_exceptions=True)
-        await self._announce()
-        if primary_up is not None:
-            raise primary_up
+        if fork is None:
+            return entry
+        entry = await self.wake(name)
+        await self._cluster.wait_for(primary_name(name), limits.START_SECONDS / 2)
         return entry
 
     async def lookup(self, name: str) -> DatabaseEntry:
         """The database of this name; raises `DatabaseNotFound`."""
         await self.ready()
         entry = await self._catalogue.get(name)
-        if entry.members is None:
-            entry = await self._databases.complete(name)
-            await self._announce()
+        return entry if entry.members is not None else await self._databases.complete(name)
+
+    async def wake(self, name: str) -> DatabaseEntry:
+        """The database of this name, whose primary is started if it is asleep, and which routers are told of.
+
+        Returns before that is up. Raises `DatabaseNotFound`, or `Unreachable`: then it may have been started.
+        """
+        await self.ready()
+        entry = await self._databases.wake(name)
+        await self._announce()
+        if name in self._databases.unfinished:
+            self.hold(self._wake_replicas(name))
         return entry
+
+    async def _wake_replicas(self, name: str) -> None:
+        with contextlib.suppress(Error):
+            await self._cluster.wait_for(primary_name(name), limits.CALL_SECONDS)
+        await self._databases.finish_one(name)
+
+    async def rest(self, database_id: str) -> bool:
+        """See `Registrar.rest`."""
+        await self.ready()
+        entry, seconds = await self._catalogue.find(database_id), self.settings.hibernate_seconds
+        if entry is None or not await is_idle(self._cluster, entry, seconds):
+            return False
+        if not await self._cluster.settle(primary_name(entry.name)):
+            return False
+        await self._databases.fall_asleep(entry, wall_us())
+        await self._announce()
+        return True
 
     async def databases(self) -> list[DatabaseEntry]:
         """All databases, by name."""
@@ -183,14 +206,19 @@ class Registry(Primary):
     # Whoever is missed
 
     async def report_missing(self, name: str) -> bool:
-        """Somebody misses this database's primary: returns whether it was replaced now."""
-        return await self._supervision.primary_missed(await self.lookup(name))
+        """Somebody misses this database's primary: returns whether it was replaced now. One that is asleep has none."""
+        entry = await self.lookup(name)
+        if entry.asleep:
+            await self._databases.end_if_asleep(entry)
+            return False
+        return await self._supervision.primary_missed(entry)
 
     async def report_silent(self, database_ids: Sequence[str]) -> tuple[str, ...]:
         """Followers miss the primaries of these databases, by id; returns those that are no databases (any more)."""
         if not self._ready.is_set():
             raise Unreachable(REGISTRY, "its database is not open yet")
         known = {entry.database_id: entry for entry in await self._catalogue.all()}
+        awake = [known[one] for one in database_ids if one in known and not known[one].asleep]
         room = asyncio.Semaphore(limits.REPLACED_AT_ONCE)
 
         async def look(entry: DatabaseEntry) -> None:
@@ -198,13 +226,15 @@ class Registry(Primary):
                 with contextlib.suppress(Error):  # it is missed again
                     await self._supervision.primary_missed(entry)
 
-        await asyncio.gather(*(look(known[one]) for one in database_ids if one in known))
+        await asyncio.gather(*map(look, awake))
         return tuple(one for one in database_ids if one not in known and one != self.config.database_id)
 
     async def report_lost(self, replica: str) -> bool:
         """The routing actor has not heard of this replica for long: returns whether it was replaced now."""
         _, name, region = replica.split(":")
         entry = await self.lookup(name)
+        if entry.asleep:
+            return False
         return region in entry.replicas and await self._supervision.replica_lost(entry, region)
 
     # Followers
@@ -243,13 +273,15 @@ class Registry(Primary):
         entries = await self.databases()
         sites = {site.follower: site for site in await self._surveyor.present()}
         actors = [REGISTRY, *(site.follower for site in self._surveyor.sites)]
-        for entry in entries:
+        awake, asleep = [one for one in entries if not one.asleep], [one for one in entries if one.asleep]
+        for entry in awake:
             actors += [primary_name(entry.name), *(replica_name(entry.name, one) for one in entry.replicas)]
-        databases = {entry.database_id: entry.members for entry in entries if entry.members is not None}
+        databases = {entry.database_id: entry.members for entry in awake if entry.members is not None}
         databases[self.config.database_id] = self.relay.core.members if self.relay else self.config.members
-        found = await holders(self.dial, databases)
-        tolerated = [
-            tolerated_nodes([sites[one] for one in found[database] if one in sites], len(members.current))
-            for database, members in databases.items()
-        ]
-        return Overview(tuple(actors), min(tolerated))
+        held = list((await holders(self.dial, databases)).values())
+        held += [{one.follower for one in entry.members.current} for entry in asleep if entry.members]
+        tolerated = {
+            tolerated_nodes([sites[one] for one in names if one in sites], limits.FOLLOWERS)
+            for names in map(frozenset, held)
+        }
+        return Overview(tuple(actors), min(tolerated), len(asleep))

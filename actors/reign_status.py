@@ -21,6 +21,7 @@ def reign_status(
     uploads: UploadState | None,
     verified_seconds: float | None,
     more: Sequence[str],
+    idle_seconds: float,
 ) -> ActorStatus:
     """How a primary is. reign: None before it has claimed its directory; uploads: None without cold storage; more:
     other problems, "" for none."""
@@ -41,6 +42,7 @@ def reign_status(
         problems=tuple(one for one in problems if one),
         cold=uploads.held if uploads else "",
         verified_seconds=verified_seconds,
+        idle_seconds=idle_seconds,
     )
 
 

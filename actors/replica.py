@@ -11,6 +11,7 @@ import msgspec
 from raylite.actors.core import replica as core
 from raylite.actors.exporting import Exports, Taken
 from raylite.actors.following import Following
+from raylite.actors.hibernation import Idleness
 from raylite.actors.replica_copy import ReplicaCopy
 from raylite.actors.service import Service, Surroundings, boottime
 from raylite.actors.shown import Shown
@@ -44,6 +45,7 @@ class Replica(Service):
         self._shown = Shown(origin(config.database_id))
         self._following: Following | None = None
         self._exports: Exports | None = None
+        self._idleness = Idleness()
         self.hold(self._start())
 
     async def _start(self) -> None:
@@ -60,6 +62,7 @@ class Replica(Service):
         self, connection: Connection | None, payload: Payload
     ) -> Payload | Awaitable[Payload | None] | None:
         """Queries; the stream arrives over the connection that this replica dialled."""
+        self._idleness.end()
         if isinstance(payload, Query) and payload.database == self.config.database_id:
             return self._query(payload)
         if isinstance(payload, OpenExport | ReadExport | CloseTransfer) and self._exports is not None:
@@ -67,6 +70,10 @@ class Replica(Service):
         raise Unreachable(self.name, "it serves another database, or none")
 
     async def _query(self, query: Query) -> Payload | None:
+        with self._idleness.ended():
+            return await self._answer(query)
+
+    async def _answer(self, query: Query) -> Payload | None:
         deadline = boottime() + min(query.seconds, limits.LONGEST_QUERY_SECONDS)
         if query.primary or not await self._has_reached(query.bookmark):
             return await self._forward(query, deadline)
@@ -126,5 +133,5 @@ class Replica(Service):
         return ActorStatus(
             self.name, "replica", self.region, os.getpid(), "serving" if copy.serves else "catching up",
             following.log.epoch if following else 0, str(self._shown.place), self._shown.lag_ms, copy.wal_bytes,
-            problems=problems,
+            problems=problems, idle_seconds=self._idleness.seconds,
         )  # fmt: skip

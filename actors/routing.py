@@ -13,18 +13,16 @@ from raylite.actors.service import wall_us
 from raylite.policies.catalogue import RoutingTable
 from raylite.policies.freshness import Health
 from raylite.policies.limits import WATCH_SECONDS
-from raylite.policies.system import Settings
 
 
 class Routing:
     """The newest routing table. The registry pushes it, routers wait for it; it is on no query's path.
 
-    It also hands the system's settings to drivers that join, who have shown Ray that they belong here. Versions of
-    the registry order what the registry says; routers see versions of this actor's own, which rise with every change.
+    Versions of the registry order what the registry says; routers see versions of this actor's own, which rise with
+    every change.
     """
 
-    def __init__(self, settings: Settings, statuses: Statuses) -> None:
-        self._settings = settings
+    def __init__(self, statuses: Statuses) -> None:
         self._table = RoutingTable(0, {})
         self._published = 0
         self._changed = asyncio.Condition()
@@ -57,10 +55,6 @@ class Routing:
     async def pid(self) -> int:
         """The id of its process."""
         return os.getpid()
-
-    async def settings(self) -> Settings:
-        """The system's settings, with the key of its streams."""
-        return self._settings
 
     async def watch(self, version: int) -> RoutingTable:
         """The table once it is newer than `version`, or as it is after a while."""

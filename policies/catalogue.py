@@ -21,7 +21,7 @@ class DatabaseEntry(msgspec.Struct, frozen=True):
 
     members: first members of its relay, None while it is being made; region: of its primary; replicas: regions
     that have one; replication: "auto", "disabled" or a comma-separated list of regions; created_us: wall clock; fork:
-    of what it is one, if it is.
+    of what it is one, if it is; asleep: it has no actors until somebody asks for it.
     """
 
     database_id: str
@@ -32,6 +32,7 @@ class DatabaseEntry(msgspec.Struct, frozen=True):
     replication: str
     created_us: int
     fork: Fork | None = None
+    asleep: bool = False
 
 
 class Placement(msgspec.Struct, frozen=True):

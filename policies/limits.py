@@ -85,6 +85,8 @@ TRANSFER_IDLE_SECONDS = 60.0
 # Routing
 ROUTING_NEAR_MS = 5.0
 """Round trips that differ by less count as equally near."""
+ROUND_TRIP_SAMPLES = 8
+"""Of the newest so many, PEER_SILENCE_SECONDS apart, the shortest counts."""
 ROUTING_LAG_MS = 5000.0
 """A replica whose data is older gets no query."""
 
@@ -195,6 +197,14 @@ STATUS_SECONDS = 5.0
 START_SECONDS = 60.0
 """An actor process is up within this time, or something is wrong."""
 WATCH_SECONDS = 20.0
+
+# Hibernation
+HIBERNATE_SECONDS = 600.0
+"""A database that nobody has asked for so long has no process any more, unless the system says otherwise."""
+SETTLE_SECONDS = 30.0
+"""A primary that is to end confirms and uploads the rest within this time, or goes on."""
+SETTLED_SECONDS = 30.0
+"""One that has given its reign up for that, and is not ended, starts anew."""
 
 # Supervision
 REPLACE_SECONDS = 3 * LEASE_SECONDS

@@ -11,7 +11,8 @@ class ActorStatus(msgspec.Struct, frozen=True):
     lag_ms: from the primary's confirmation of the newest entry to its being shown here (a replica), else None;
     answering, needed: followers that answer a primary, and how many it needs; cold: text of the newest entry that cold
     storage holds, "" if that is not known; problems: in words, none if all is well; verified_seconds: how long ago a
-    primary last compared its database with what cold storage alone gives, None if it has not yet.
+    primary last compared its database with what cold storage alone gives, None if it has not yet; idle_seconds: how
+    long ago somebody last asked a primary or replica for something.
     """
 
     actor: str
@@ -29,17 +30,20 @@ class ActorStatus(msgspec.Struct, frozen=True):
     problems: tuple[str, ...] = ()
     cold: str = ""
     verified_seconds: float | None = None
+    idle_seconds: float = 0.0
 
 
 class Overview(msgspec.Struct, frozen=True):
     """What a system is made of.
 
     actors: names of all that should live; tolerated_nodes: how many nodes may be lost, whichever they are, without
-    losing an acknowledged write or the quorum of any database.
+    losing an acknowledged write or the quorum of any database; asleep: databases that have no actors now. What
+    followers hold of those is taken from the catalogue.
     """
 
     actors: tuple[str, ...]
     tolerated_nodes: int
+    asleep: int = 0
 
 
 class CopyCheck(msgspec.Struct, frozen=True):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from raylite.policies import limits
+from raylite.policies.errors import ParameterError
 from raylite.policies.quorum import Members
 from raylite.policies.regions import Regions
 
@@ -42,7 +44,8 @@ class Settings(msgspec.Struct, frozen=True):
     data_dir: absolute, the same on every node but those that say otherwise (`RAYLITE_DATA`); regions: the places of
     its own regions; wan: whether messages between regions are delayed by realistic round trips; key: of the stream's
     HMAC; virtual: names of regions that share one node; empty: the nodes' labels are the regions; cold: where cold
-    storage is, a folder or a URL, "" if there is none.
+    storage is, a folder or a URL, "" if there is none; hibernate_seconds: a database that nobody has asked for so long
+    has no processes until somebody does, 0.0: it keeps them.
     """
 
     system_id: str
@@ -52,6 +55,16 @@ class Settings(msgspec.Struct, frozen=True):
     wan: bool = False
     virtual: tuple[str, ...] = ()
     cold: str = ""
+    hibernate_seconds: float = limits.HIBERNATE_SECONDS
+
+
+def checked_hibernation(seconds: float) -> float:
+    """`Settings.hibernate_seconds` as a user gives it: zero, or at least a second. Raises `ParameterError`."""
+    if seconds == 0 or 1 <= seconds < float("inf"):
+        return seconds
+    raise ParameterError(
+        f"Databases cannot hibernate after {seconds:g} seconds: give at least 1, or 0 for never"
+    )
 
 
 class RegistryPlan(msgspec.Struct, frozen=True):

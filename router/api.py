@@ -6,7 +6,9 @@ import asyncio
 import os
 import threading
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -17,9 +19,9 @@ from raylite.actors.founding import DataDirectory
 from raylite.policies import limits
 from raylite.policies.catalogue import DatabaseEntry
 from raylite.policies.errors import DatabaseExists, DatabaseNotFound, NoQuorum, Unreachable
-from raylite.policies.regions import DEFAULT, Given, Regions, parse
+from raylite.policies.regions import DEFAULT, Given, parse
 from raylite.policies.routing import RoutingPolicy
-from raylite.policies.system import REGISTRY, ROUTING, Settings
+from raylite.policies.system import REGISTRY, ROUTING, Settings, checked_hibernation
 from raylite.router.background import background
 from raylite.router.client import AsyncDatabase
 from raylite.router.runtime import Runtime, own_region
@@ -47,6 +49,7 @@ def init(
     regions: Given | None = None,
     wan: bool = False,
     cold: str = "",
+    hibernate: float = limits.HIBERNATE_SECONDS,
 ) -> None:
     """Joins a running system, or starts one; does nothing if this process is in one already.
 
@@ -54,18 +57,27 @@ def init(
     recorded in `data_dir` if it lives, a Ray node in this process. regions: names, or names with (latitude,
     longitude), that an embedded node shall have; wan: delay messages between them by realistic round trips; cold: a
     folder that all nodes see or a URL (`s3://`, `gs://`, `az://`) for cold storage, "off" for none; the same as before
-    unless given, at first a folder in `data_dir`. These say how a system is started, not what one joins.
-    Raises `Unreachable` or `Unauthorized`, `InvalidName` for regions, `ParameterError` for cold storage.
+    unless given, at first a folder in `data_dir`; hibernate: seconds until a database that nobody uses has no processes
+    any more, 0 for never. These say how a system is started, not what one joins.
+    Raises `Unreachable` or `Unauthorized`, `InvalidName` for regions, `ParameterError` for cold storage or seconds.
     """
     with _process.lock, ExitStack() as undo:
         if _process.settings is not None:
             return
-        path = cluster.data_directory(data_dir)
+        path, seconds = cluster.data_directory(data_dir), checked_hibernation(hibernate)
         names, places = parse(regions if regions is not None else DEFAULT)
         embedded = _enter_ray(address, path)
         undo.callback(shutdown)
         virtual = names if embedded or regions is not None else ()
-        _process.settings = cluster.running_settings() or _start(path, virtual, places, wan=wan, cold=cold)
+        start = partial(
+            cluster.start_system,
+            virtual=virtual,
+            regions=places,
+            wan=wan,
+            cold=cold,
+            hibernate_seconds=seconds,
+        )
+        _process.settings = cluster.running_settings() or _start(path, start)
         undo.pop_all()
 
 
@@ -203,10 +215,10 @@ def _enter_ray(address: str | None, path: Path) -> bool:
     return True
 
 
-def _start(path: Path, virtual: tuple[str, ...], places: Regions, *, wan: bool, cold: str) -> Settings:
+def _start(path: Path, start: Callable[[DataDirectory], Settings]) -> Settings:
     directory = _process.owned or DataDirectory(path)
     path.mkdir(parents=True, exist_ok=True)
-    settings = cluster.start_system(directory, virtual, places, wan=wan, cold=cold)
+    settings = start(directory)
     if _process.owned is not None:
         address = joining.address()
         cluster.write_cluster_file(path, cluster.ClusterFile(address, joining.cluster_token(), ()))

@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from raylite.actors.core.simulation.command import run_all, summarize
+from raylite.policies import limits
 from raylite.policies.errors import Error, Invalid
 from raylite.policies.transfer import Kind
 from raylite.router import cli_cluster
@@ -50,11 +51,18 @@ def main() -> None:
 @click.option(
     "--cold", default="", help="Cold storage: a folder, an s3://, gs:// or az:// URL, or off (DATA/cold)."
 )
+@click.option(
+    "--hibernate",
+    default=limits.HIBERNATE_SECONDS,
+    show_default=True,
+    help="Seconds until a database that nobody uses has no processes any more; 0: never.",
+)
 @data_option
 @json_option
-def up(regions: str, wan: bool, cold: str, data_dir: Path | None, as_json: bool) -> None:
+def up(regions: str, wan: bool, cold: str, hibernate: float, data_dir: Path | None, as_json: bool) -> None:
     """Start raylite here, or add it to the Ray cluster that RAY_ADDRESS names."""
-    output.show(cli_cluster.up(data_dir, regions, cold, wan=wan), as_json=as_json)
+    found = cli_cluster.up(data_dir, regions, cold, hibernate, wan=wan)
+    output.show(found, as_json=as_json)
 
 
 @main.command()

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from raylite.actors import cluster, joining
 from raylite.actors.founding import DataDirectory
-from raylite.policies.regions import DEFAULT, Regions, parse
+from raylite.policies.regions import DEFAULT, parse
+from raylite.policies.system import checked_hibernation
 from raylite.router import local_cluster
 from raylite.router.progress import steps
 
 
-def up(data_dir: Path | None, regions: str, cold: str, *, wan: bool) -> dict[str, object]:
+def up(data_dir: Path | None, regions: str, cold: str, hibernate: float, *, wan: bool) -> dict[str, object]:
     """Starts a cluster for a data directory, or says that it runs; within RAY_ADDRESS only adds raylite's actors."""
+    seconds = checked_hibernation(hibernate)
     path = cluster.data_directory(data_dir)
     path.mkdir(parents=True, exist_ok=True)
     recorded = cluster.read_cluster_file(path)
@@ -30,7 +34,15 @@ def up(data_dir: Path | None, regions: str, cold: str, *, wan: bool) -> dict[str
         undo.callback(local_cluster.stop_head, found)
         step("followers, registry, routing")
         virtual = names if existing is None or regions else ()
-        address = _start(found, path, virtual, places, cold, wan=wan)
+        start = partial(
+            cluster.start_system,
+            virtual=virtual,
+            regions=places,
+            wan=wan,
+            cold=cold,
+            hibernate_seconds=seconds,
+        )
+        address = _start(found, path, start)
         undo.pop_all()
     if recorded is not None:  # of a cluster that died, and could not tidy up after itself
         local_cluster.remove_left_over(recorded.temp_dir)
@@ -50,9 +62,7 @@ def down(data_dir: Path | None) -> dict[str, object]:
     return {"data": str(path), "ended": ended}
 
 
-def _start(
-    found: cluster.ClusterFile, path: Path, virtual: tuple[str, ...], places: Regions, cold: str, *, wan: bool
-) -> str:
+def _start(found: cluster.ClusterFile, path: Path, start: Callable[[DataDirectory], object]) -> str:
     """Starts raylite's actors in a cluster, unless they live there already; records how to join it.
 
     Returns where others can join it, which is not what was given if that was "auto".
@@ -62,7 +72,7 @@ def _start(
     try:
         cluster.join(found)
         if cluster.running_settings() is None:
-            cluster.start_system(directory, virtual, places, wan=wan, cold=cold)
+            start(directory)
         address = joining.address()
         cluster.write_cluster_file(path, msgspec.structs.replace(found, address=address))
     finally:

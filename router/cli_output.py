@@ -40,7 +40,13 @@ def show(facts: dict[str, object], *, as_json: bool) -> None:
 def databases(entries: Sequence[DatabaseEntry], *, as_json: bool) -> None:
     """One line a database."""
     rows: list[dict[str, object]] = [
-        {"name": one.name, "id": one.database_id, "primary": one.region, "replicas": list(one.replicas)}
+        {
+            "name": one.name,
+            "id": one.database_id,
+            "primary": one.region,
+            "replicas": list(one.replicas),
+            "asleep": one.asleep,
+        }
         for one in entries
     ]
     _table(rows, as_json=as_json)
@@ -54,6 +60,9 @@ def info(found: DatabaseInfo, *, as_json: bool) -> None:
     console.print(f"{found.name} ({found.database_id}), primary in {found.region}", highlight=False)
     if found.fork is not None:
         console.print(f"a fork of {found.fork.parent} at {found.fork.bookmark}", highlight=False)
+    if found.asleep:
+        console.print("asleep: it has no processes until somebody uses it")
+        return
     console.print(actors(found.actors))
 
 
@@ -65,6 +74,8 @@ def system(found: SystemStatus, *, as_json: bool) -> None:
     console.print(actors(found.actors))
     for actor in found.missing:
         console.print(f"[bold red]{actor} does not answer[/]", highlight=False)
+    if found.asleep:
+        console.print(f"{found.asleep} databases are asleep.", highlight=False)
     console.print(
         f"{found.tolerated_nodes} nodes may be lost, whichever, without losing anything acknowledged."
     )

@@ -27,11 +27,13 @@ from raylite.router.runtime import statuses_of
 
 
 class SystemStatus(msgspec.Struct, frozen=True):
-    """All actors of a system. tolerated_nodes: how many nodes may be lost, whichever, without losing a quorum."""
+    """All actors of a system. tolerated_nodes: how many nodes may be lost, whichever, without losing a quorum; asleep:
+    databases that have no actors now."""
 
     actors: tuple[ActorStatus, ...]
     missing: tuple[str, ...]
     tolerated_nodes: int
+    asleep: int = 0
 
 
 class Executed(msgspec.Struct, frozen=True):
@@ -152,4 +154,4 @@ class CliSession:
         statuses = await statuses_of(overview.actors)
         answered = {one.actor for one in statuses}
         missing = tuple(one for one in overview.actors if one not in answered)
-        return SystemStatus(statuses, missing, overview.tolerated_nodes)
+        return SystemStatus(statuses, missing, overview.tolerated_nodes, overview.asleep)

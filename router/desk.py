@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class DatabaseInfo(msgspec.Struct, frozen=True):
     """One database. actors: its primary first, then its replicas; those that did not answer are missing.
 
-    fork: what it began as, None if it is no fork.
+    fork: what it began as, None if it is no fork; asleep: it has no actors until somebody asks for it.
     """
 
     name: str
@@ -25,6 +25,7 @@ class DatabaseInfo(msgspec.Struct, frozen=True):
     replicas: tuple[str, ...]
     actors: tuple[ActorStatus, ...]
     fork: Fork | None = None
+    asleep: bool = False
 
 
 class Desk(Protocol):

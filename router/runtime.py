@@ -4,136 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import cloudpickle
 
-from raylite.actors import handles, joining, ray_calls
-from raylite.actors.handles import RaySurroundings
-from raylite.actors.service import answers_nothing, distance_of
-from raylite.actors.stream import Connection, Identity, connect, tls_from_environment
+from raylite.actors import handles, joining
 from raylite.policies import limits
-from raylite.policies.catalogue import DatabaseEntry, Fork, Placement, RouteEntry, RoutingTable
+from raylite.policies.catalogue import DatabaseEntry, Fork, RouteEntry, RoutingTable
 from raylite.policies.errors import (
     DatabaseExists,
     DatabaseNotFound,
     Error,
-    NoReply,
     OutcomeUnknown,
     Unreachable,
 )
 from raylite.policies.freshness import Health
 from raylite.policies.names import database_name
-from raylite.policies.query import Answer, Failure, Query
-from raylite.policies.routing import Candidate, Nearest, RoutingPolicy
+from raylite.policies.routing import Nearest, RoutingPolicy
 from raylite.policies.status import ActorStatus, Restored, TimeSpan, Verified
-from raylite.policies.system import REGISTRY, ROUTING, Settings
-from raylite.policies.transfer import TransferReply, TransferRequest
+from raylite.policies.system import REGISTRY, ROUTING, Settings, primary_name, replica_name
+from raylite.router.caller import Caller
 from raylite.router.client import AsyncDatabase, DatabaseInfo
-from raylite.router.router import Route, Router
-
-
-class Caller:
-    """Connections from one region to actors, one each, dialled when they are first needed. A `Transport`."""
-
-    def __init__(self, runtime: Runtime, region: str) -> None:
-        settings = runtime.settings
-        self._runtime, self.region = runtime, region
-        self._identity = Identity(f"driver:{os.getpid()}", region, settings.key)
-        self._distance = distance_of(settings)
-        self._tls = tls_from_environment(os.environ)
-        self._dials: dict[str, asyncio.Task[Connection]] = {}
-        self._watches: set[asyncio.Task[None]] = set()
-        self._round_trips_ms: dict[str, float] = {}
-
-    async def ask(self, actor: str, query: Query, seconds: float) -> Answer | Failure:
-        """What the actor answered: over its connection or, if there can be none, by Ray's own call."""
-        if not self._runtime.streams:
-            return await ray_calls.ask(actor, query, seconds)
-        answer = await (await self._connected(actor, seconds)).ask(query, seconds)
-        assert isinstance(answer, Answer | Failure), "a query is answered by nothing else"
-        return answer
-
-    async def request(self, actor: str, request: TransferRequest, seconds: float) -> TransferReply | None:
-        """As `ask`, for one step of an export or import; raises the actor's error."""
-        if not self._runtime.streams:
-            return await ray_calls.request(actor, request, seconds)
-        reply = await (await self._connected(actor, seconds)).call(request, seconds)
-        assert reply is None or isinstance(reply, TransferReply), "a transfer is answered by nothing else"
-        return reply
-
-    async def route(self, name: str) -> Route:
-        """The newest route known, with the round trips measured from here."""
-        entry = await self._runtime.entry(name)
-        copies = candidates(entry, self._runtime.health, self._round_trips_ms)
-        return Route(entry.database_id, name, entry.primary.actor, copies, self._runtime.policy)
-
-    async def missed(self, name: str) -> None:
-        """Tells the registry that nobody has answered for this database's primary."""
-        await RaySurroundings().report_missing(name)
-
-    async def close(self) -> None:
-        """Ends all connections."""
-        for watch in (*self._watches,):
-            watch.cancel()
-        dials, self._dials = list(self._dials.values()), {}
-        for dial in dials:
-            dial.cancel()
-        for found in await asyncio.gather(*dials, return_exceptions=True):
-            if isinstance(found, Connection):
-                await found.stop()
-
-    async def _connected(self, actor: str, seconds: float) -> Connection:
-        try:
-            return await asyncio.wait_for(self.connection(actor), seconds)
-        except (Unreachable, TimeoutError):
-            self._round_trips_ms.pop(actor, None)
-            raise Unreachable(actor, "it cannot be connected to") from None
-
-    async def connection(self, actor: str) -> Connection:
-        """The connection to this actor, dialled if there is none; raises `Unreachable`."""
-        dial = self._dials.get(actor)
-        if dial is None or (dial.done() and not _is_open(dial)):
-            dial = self._dials[actor] = asyncio.create_task(self._dial(actor))
-        return await asyncio.shield(dial)
-
-    async def _dial(self, actor: str) -> Connection:
-        endpoint = await RaySurroundings().endpoint(actor)
-        connection = await connect(
-            self._identity, endpoint, answers_nothing, tls=self._tls, distance=self._distance
-        )
-        self._round_trips_ms[actor] = 1000 * await connection.ping(limits.CONNECT_SECONDS)
-        watch = asyncio.create_task(_watch(connection))
-        self._watches.add(watch)
-        watch.add_done_callback(self._watches.discard)
-        return connection
-
-
-async def _watch(connection: Connection) -> None:
-    """Ends a connection whose process has stopped: it stays open, but nobody is there."""
-    while connection.is_open:
-        await asyncio.sleep(limits.PEER_SILENCE_SECONDS)
-        if connection.waiting:
-            try:
-                await connection.ping(limits.MISSED_SECONDS)
-            except (NoReply, Unreachable):
-                connection.abort(f"no sign of life for {limits.MISSED_SECONDS:g} s")
-
-
-def candidates(
-    entry: RouteEntry, health: Mapping[str, Health], round_trips_ms: Mapping[str, float]
-) -> tuple[Candidate, ...]:
-    """Every copy as a routing policy sees it, the primary last. Who was never asked how he is counts as alive."""
-
-    def candidate(one: Placement) -> Candidate:
-        known = health.get(one.actor, Health())
-        measured = round_trips_ms.get(one.actor)
-        return Candidate(one.actor, one.region, measured, known.lag_ms, known.alive, one == entry.primary)
-
-    return tuple(candidate(one) for one in (*entry.replicas, entry.primary))
+from raylite.router.router import Router
 
 
 class Runtime:
@@ -160,12 +54,11 @@ class Runtime:
         return self._callers[region]
 
     async def entry(self, name: str) -> RouteEntry:
-        """Who serves this database; asks the routing actor, then the registry, about one not heard of yet."""
+        """Who serves this database; one that neither this nor the routing actor knows of is woken by the registry."""
         if name not in self._table.routes:
             await self.refresh(0)
         if name not in self._table.routes:
-            await handles.call(REGISTRY, "lookup", name)
-            await handles.call(REGISTRY, "publish")
+            await handles.call(REGISTRY, "wake", name)
             await self.refresh(0)
         if name not in self._table.routes:
             raise DatabaseNotFound(name)
@@ -210,13 +103,11 @@ class _Desk:
         self._runtime, self._name = runtime, name
 
     async def describe(self) -> DatabaseInfo:
-        entry = await self._runtime.entry(self._name)
-        actors = (entry.primary, *entry.replicas)
-        statuses = await statuses_of([one.actor for one in actors])
-        regions = tuple(one.region for one in entry.replicas)
         known: DatabaseEntry = await handles.call(REGISTRY, "lookup", self._name)
+        actors = (primary_name(known.name), *(replica_name(known.name, one) for one in known.replicas))
+        statuses = () if known.asleep else await statuses_of(actors)
         return DatabaseInfo(
-            self._name, entry.database_id, entry.primary.region, regions, statuses, known.fork
+            known.name, known.database_id, known.region, known.replicas, statuses, known.fork, known.asleep
         )
 
     async def moment(self, time_us: int) -> str:
@@ -269,10 +160,6 @@ async def statuses_of(actors: Sequence[str]) -> tuple[ActorStatus, ...]:
     asked = [handles.call(actor, "status", seconds=limits.STATUS_SECONDS) for actor in actors]
     found = await asyncio.gather(*asked, return_exceptions=True)
     return tuple(one for one in found if isinstance(one, ActorStatus))
-
-
-def _is_open(dial: asyncio.Task[Connection]) -> bool:
-    return not dial.cancelled() and dial.exception() is None and dial.result().is_open
 
 
 def own_region(settings: Settings) -> str:

@@ -37,6 +37,7 @@ class LocalSurroundings:
         self.missing: list[str] = []
         self.gone: set[str] = set()
         self.members: dict[str, Members] = {}
+        self.resting: list[str] = []
 
     async def endpoint(self, actor: str) -> Endpoint:
         if actor not in self.services:
@@ -85,6 +86,10 @@ class LocalRegistrar:
 
     async def members_of(self, database_id: str) -> Members | None:
         return self._around.members.get(database_id)
+
+    async def rest(self, database_id: str) -> bool:
+        self._around.resting.append(database_id)
+        return False
 
 
 class LocalSystem:

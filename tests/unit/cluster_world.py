@@ -19,6 +19,8 @@ class FakeCluster:
         self.alive = list(nodes)
         self.done: list[tuple[object, ...]] = []
         self.broken = False
+        self.settles = True
+        self.idle_seconds = 0.0
         self.there, self.state = Whereabouts("node-1"), ""
         self.failing: set[str] = set()
         self.table = RoutingTable(0, {})
@@ -45,7 +47,11 @@ class FakeCluster:
     async def status(self, actor: str) -> ActorStatus:
         if not self.state:
             raise Unreachable(actor, "it says nothing")
-        return ActorStatus(actor, "primary", "enam", 1, self.state)
+        return ActorStatus(actor, "primary", "enam", 1, self.state, idle_seconds=self.idle_seconds)
+
+    async def settle(self, actor: str) -> bool:
+        self.done.append(("settle", actor))
+        return self.settles
 
     async def publish(self, table: RoutingTable) -> None:
         self.table = table

@@ -13,11 +13,9 @@ from raylite.policies import limits
 from raylite.policies.catalogue import Placement, RouteEntry, RoutingTable
 from raylite.policies.errors import Unreachable
 from raylite.policies.freshness import Health
-from raylite.policies.regions import Regions
 from raylite.policies.routing import Nearest
 from raylite.policies.status import ActorStatus
-from raylite.policies.system import Settings
-from raylite.router.runtime import candidates
+from raylite.router.caller import candidates
 
 REGIONS = ("enam", "weur", "apac")
 PRIMARY = Placement("primary:shop", "enam")
@@ -138,7 +136,7 @@ def test_a_database_that_is_gone_leaves_nothing_behind() -> None:
 def test_the_registrys_older_tables_replace_nothing_and_routers_see_rising_versions() -> None:
     async def case() -> None:
         world = World()
-        routing = Routing(Settings("system", "/data", b"key", Regions()), world)
+        routing = Routing(world)
         other = RouteEntry("id2", "other", PRIMARY, ())
         await routing.publish(RoutingTable(7, {"shop": ROUTE}))
         first = await routing.watch(0)
@@ -160,7 +158,7 @@ def test_routers_hear_how_copies_are() -> None:
     async def case() -> None:
         world = World()
         world.silent.add(WEUR)
-        routing = Routing(Settings("system", "/data", b"key", Regions()), world)
+        routing = Routing(world)
         await routing.publish(RoutingTable(1, {"shop": ROUTE}))
         version = 0
         while True:
