@@ -121,8 +121,8 @@ class Caller:
         connection = await connect(
             self._identity, endpoint, answers_nothing, tls=self._tls, distance=self._distance
         )
-        measured = self._round_trips[actor] = deque(maxlen=limits.ROUND_TRIP_SAMPLES)
-        measured.append(1000 * await connection.ping(limits.CONNECT_SECONDS))
+        first_ms = 1000 * await connection.ping(limits.CONNECT_SECONDS)
+        measured = self._round_trips[actor] = deque([first_ms], limits.ROUND_TRIP_SAMPLES)
         task = asyncio.create_task(watch(connection, measured))
         self._watches.add(task)
         task.add_done_callback(self._watches.discard)
