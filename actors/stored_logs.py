@@ -37,7 +37,8 @@ Crash = Callable[[BaseException], None]
 class StoredLogs:
     """All logs of one journal. `_logs` answers at once; `_stored_logs` is what of it is synced, and where.
 
-    full: why the disk took no more, None once it does again.
+    full: why the disk took no more, None once it does again. `_waiting` has each database whose log has a promise to
+    answer later: of many databases few are in use.
     """
 
     def __init__(self, journal: Journal, hold: Hold, crash: Crash) -> None:
@@ -45,6 +46,7 @@ class StoredLogs:
         self.full: Error | None = None
         self._journal, self._hold, self._crash = journal, hold, crash
         self._logs: dict[str, core.FollowerLog] = {}
+        self._waiting: set[str] = set()
         self._stored_logs = journal.recovered
         for database in self._stored_logs:
             self._restore(database)
@@ -83,6 +85,8 @@ class StoredLogs:
             return m.Unknown(payload.database, getattr(payload, "number", 0))
         log.has_room = self._commit.has_room
         self._carry_out(payload.database, log.receive(payload, reply, boottime()))
+        if log.waits:
+            self._waiting.add(payload.database)
         return reply
 
     def drop(self, payload: m.Drop) -> Reply:
@@ -98,8 +102,12 @@ class StoredLogs:
 
     def tick(self, now: float) -> None:
         """Answers promises that waited for a lease; gives segments back that nobody needs."""
-        for database, log in self._logs.items():
-            self._carry_out(database, log.tick(now))
+        for database in sorted(self._waiting):
+            log = self._logs.get(database)
+            if log is not None:
+                self._carry_out(database, log.tick(now))
+            if log is None or not log.waits:
+                self._waiting.discard(database)
         if self._trimmed and now >= self._discard_at:
             self._trimmed, self._discard_at = False, now + limits.JOURNAL_DISCARD_SECONDS
             self._discard()

@@ -53,6 +53,11 @@ class Allegiance:
         self._waiting.append(asked)
         return True
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether somebody waits for a lease to be over."""
+        return bool(self._waiting)
+
     def due(self, now: float) -> list[Asked]:
         """Who waited for a lease that is over by now, the highest epoch first."""
         if not self._waiting or now < self._lease.until:

@@ -129,6 +129,11 @@ class FollowerLog:
                 self._allegiance.release(message.epoch, now)
                 return [Reply(to, m.Released(self.database)), *self.tick(now)]
 
+    @property
+    def waits(self) -> bool:
+        """Whether `tick` may have something to do before the next message."""
+        return self._allegiance.is_awaited
+
     def tick(self, now: float) -> list[Effect]:
         """Promises that waited for a lease which is over by now; call it at least every tenth of a lease."""
         return [effect for asked in self._allegiance.due(now) for effect in self._answer(asked)]
