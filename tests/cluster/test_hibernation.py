@@ -19,14 +19,16 @@ from raylite.router.background import background
 ACTORS = ["primary:shop", *(f"replica:shop:{region}" for region in ("enam", "weur", "apac"))]
 
 
-@pytest.fixture
-def system(tmp_path: Path) -> Iterator[Path]:
-    raylite.init(data_dir=tmp_path, hibernate=3)
-    yield tmp_path
+@pytest.fixture(scope="module", autouse=True)
+def hibernating(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A system of its own, whose databases fall asleep soon."""
+    raylite.init(data_dir=tmp_path_factory.mktemp("hibernating"), hibernate=2)
+    yield
     raylite.shutdown()
 
 
 async def asleep() -> bool:
+    """Whether the one database is."""
     overview: Overview = await handles.call("registry", "overview", seconds=20)
     return overview.asleep == 1
 
@@ -41,13 +43,13 @@ async def until_asleep(pids: list[int]) -> None:
             await asyncio.sleep(0.2)
 
 
-def test_a_database_that_nobody_uses_sleeps_and_wakes_with_all_that_it_had(system: Path) -> None:
+def test_a_database_that_nobody_uses_sleeps_and_wakes_with_all_that_it_had() -> None:
     async def case() -> None:
         database = await raylite.connect_async("shop", create=True)
         assert await asleep()  # nobody has used it yet
         session = database.with_session()
         await session.prepare("CREATE TABLE t (a)").run()
-        for round_ in range(3):
+        for round_ in range(2):
             await session.prepare("INSERT INTO t VALUES (?)").bind(round_).run()
             assert not await asleep()
             await until_asleep([await pid_of(actor) for actor in ACTORS])
@@ -63,7 +65,7 @@ def test_a_database_that_nobody_uses_sleeps_and_wakes_with_all_that_it_had(syste
     background.run(case())
 
 
-def test_many_that_are_woken_at_once_all_answer(system: Path) -> None:
+def test_many_that_are_woken_at_once_all_answer() -> None:
     async def case() -> None:
         names = [f"shop-{number}" for number in range(6)]
         await asyncio.gather(*(api.create_database(name, replication="disabled") for name in names))
