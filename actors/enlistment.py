@@ -44,7 +44,7 @@ class Enlistment:
                 raise Unreachable("a new database's followers", found)
 
     async def _joined(self, database_id: str, chosen: Sequence[str]) -> list[Member]:
-        asked = (self._followers.ask(one, m.Join(database_id)) for one in chosen)
+        asked = (self._followers.enlist(one, m.Join(database_id)) for one in chosen)
         answers = await asyncio.gather(*asked, return_exceptions=True)
         joined = zip(chosen, answers, strict=True)
         return [Member(one, answer.incarnation) for one, answer in joined if isinstance(answer, m.Joined)]
@@ -64,7 +64,7 @@ class Enlistment:
         assert entry.members is not None, "members are written before the log is founded"
         everyone, base = entry.members.current, base_of(entry, entry.members)
         requests = [
-            self._followers.ask(
+            self._followers.enlist(
                 one.follower, m.Found(entry.database_id, one.incarnation, entry.members, base)
             )
             for one in everyone

@@ -52,7 +52,9 @@ class Registry(Primary):
         self._cluster = cluster
         self._surveyor = Surveyor(cluster, sites, settings.virtual)
         self._catalogue = Catalogue(config.database_id, self._query)
-        followers = FollowerCalls(self.ask_once, self._surveyor, config.database_id)
+        self._followers = followers = FollowerCalls(
+            self.ask_once, self.dial, self._surveyor, config.database_id
+        )
         self._enlistment = Enlistment(followers, self._surveyor, settings.regions)
         self._databases = Databases(self._catalogue, cluster, self._enlistment)
         self._removal = Removal(self._catalogue, followers.ask)
@@ -76,6 +78,11 @@ class Registry(Primary):
         found = await super().status()
         problems = (*found.problems, *self._surveyor.problems, *self._databases.problems)
         return msgspec.structs.replace(found, problems=problems)
+
+    async def stop(self) -> None:
+        """See `Primary.stop`."""
+        self._followers.close()
+        await super().stop()
 
     # The reign
 
