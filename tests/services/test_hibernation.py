@@ -16,6 +16,7 @@ from tests.services.test_system import until
 from raylite.actors.cold import marker
 from raylite.actors.cold.folder import open_store
 from raylite.actors.core import messages as m
+from raylite.actors.hibernation import Idleness
 from raylite.actors.primary import Primary
 from raylite.policies import limits
 from raylite.policies.errors import NotPrimary, Unreachable
@@ -144,6 +145,21 @@ def test_a_deleted_database_that_was_asleep_leaves_its_name_free(tmp_path: Path)
         assert second.asleep
 
     run(tmp_path, case)
+
+
+def test_whatever_is_under_way_is_no_idleness_however_long_it_takes() -> None:
+    now = 100.0
+    idleness = Idleness(lambda: now)
+    now = 105.0
+    assert idleness.seconds == 5
+    with idleness.ended(), idleness.ended():
+        now = 200.0
+        assert idleness.seconds == 0
+    assert idleness.seconds == 0
+    now = 203.0
+    assert idleness.seconds == 3
+    idleness.end()
+    assert idleness.seconds == 0
 
 
 # A primary
