@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 
@@ -12,6 +12,7 @@ from raylite.policies.catalogue import DatabaseEntry, Fork
 from raylite.policies.errors import ConstraintError, Corrupt, DatabaseExists, DatabaseNotFound
 from raylite.policies.query import Answer, Failure, Mode, Query, Statement, Value
 from raylite.policies.quorum import Members
+from raylite.policies.rebuilt import Rebuilt
 
 TABLES = {
     "databases": """
@@ -31,11 +32,13 @@ CREATE TABLE deleted (id TEXT PRIMARY KEY, members BLOB, deleted_us INTEGER NOT 
     "asleep": """
 CREATE TABLE asleep (id TEXT PRIMARY KEY, since_us INTEGER NOT NULL) STRICT
 """,
+    "rebuilt": "CREATE TABLE rebuilt (id TEXT PRIMARY KEY, rebuilt TEXT NOT NULL) STRICT",
+    "systems": "CREATE TABLE systems (id TEXT PRIMARY KEY) STRICT",
 }
 COLUMNS = "id, name, members, region, replicas, replication, created_us"
 _ENTRIES = (
-    f"SELECT {COLUMNS}, parent, bookmark, time_us, since_us"
-    " FROM databases LEFT JOIN forks USING (id) LEFT JOIN asleep USING (id)"
+    f"SELECT {COLUMNS}, parent, bookmark, time_us, since_us, rebuilt FROM databases"
+    " LEFT JOIN forks USING (id) LEFT JOIN asleep USING (id) LEFT JOIN rebuilt USING (id)"
 )
 
 Ask = Callable[[Query], Awaitable[Answer | Failure]]
@@ -134,6 +137,7 @@ class Catalogue:
             Statement("DELETE FROM databases WHERE id = ?", (entry.database_id,)),
             Statement("DELETE FROM forks WHERE id = ?", (entry.database_id,)),
             Statement("DELETE FROM asleep WHERE id = ?", (entry.database_id,)),
+            Statement("DELETE FROM rebuilt WHERE id = ?", (entry.database_id,)),
         )
 
     async def deleted(self) -> list[Deleted]:
@@ -144,6 +148,24 @@ class Catalogue:
     async def forget(self, database_id: str) -> None:
         """Nothing is left of this deleted database."""
         await self._run("DELETE FROM deleted WHERE id = ?", database_id)
+
+    async def was_rebuilt_for(self, system_id: str) -> bool:
+        """Whether `rebuild` was done for this system."""
+        return bool(await self._run("SELECT id FROM systems WHERE id = ?", system_id))
+
+    async def rebuild(self, system_id: str, rebuilt: Mapping[str, Rebuilt]) -> None:
+        """Takes note, in one transaction, of how far each database was rebuilt, by id; none of them has members now.
+
+        Nor are members known of those that are deleted. This system's catalogue is another one than its
+        predecessor's from here on.
+        """
+        insert = "INSERT OR REPLACE INTO rebuilt (id, rebuilt) SELECT key, value FROM json_each(?)"
+        await self._run_all(
+            Statement("INSERT INTO systems (id) VALUES (?)", (system_id,)),
+            Statement("UPDATE databases SET members = NULL", ()),
+            Statement("UPDATE deleted SET members = NULL", ()),
+            Statement(insert, (msgspec.json.encode(rebuilt).decode(),)),
+        )
 
     async def _run(self, sql: str, *params: Value) -> Sequence[tuple[Value, ...]]:
         return await self._run_all(Statement(sql, params))
@@ -176,12 +198,21 @@ def _members(encoded: Value) -> Members | None:
         raise Corrupt("the catalogue", "a database's members", str(error)) from error
 
 
+def _rebuilt(encoded: Value) -> Rebuilt | None:
+    if encoded is None:
+        return None
+    try:
+        return msgspec.json.decode(str(encoded), type=Rebuilt)
+    except (ValueError, RecursionError) as error:
+        raise Corrupt("the catalogue", "up to where a database was rebuilt", str(error)) from error
+
+
 def _fork(parent: Value, bookmark: Value, time_us: Value) -> Fork | None:
     return Fork(str(parent), str(bookmark), time_us) if isinstance(time_us, int) else None
 
 
 def _entry(row: tuple[Value, ...]) -> DatabaseEntry:
-    database_id, name, members, region, replicas, replication, created_us, *fork, asleep_us = row
+    database_id, name, members, region, replicas, replication, created_us, *fork, asleep_us, rebuilt = row
     assert isinstance(created_us, int), "the table is STRICT"
     return DatabaseEntry(
         str(database_id),
@@ -193,4 +224,5 @@ def _entry(row: tuple[Value, ...]) -> DatabaseEntry:
         created_us,
         _fork(*fork),
         asleep_us is not None,
+        _rebuilt(rebuilt),
     )

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from raylite.actors import handles, joining, nodes, ray_calls, survey
+from raylite.actors import handles, joining, nodes, ray_calls, recovery, survey
 from raylite.actors.cold import marker
 from raylite.actors.cold.folder import open_store
+from raylite.actors.cold.marker import Marker
+from raylite.actors.cold.rebuild import rebuilt_base
 from raylite.actors.core import messages as m
 from raylite.actors.founding import DataDirectory, Holding
 from raylite.actors.service import node_directory
@@ -22,8 +25,9 @@ from raylite.policies import limits
 from raylite.policies.errors import Unreachable
 from raylite.policies.placement import choose_followers
 from raylite.policies.quorum import Member, Members
+from raylite.policies.rebuilt import Recovery
 from raylite.policies.regions import Regions
-from raylite.policies.system import Node, RegistryPlan, Settings, Site, SystemRecord
+from raylite.policies.system import REGISTRY, Node, RegistryPlan, Settings, Site, SystemRecord
 
 OBJECT_STORE_BYTES = 80_000_000
 COLD_OFF = "off"
@@ -124,12 +128,14 @@ def start_system(
     wan: bool,
     cold: str = "",
     hibernate_seconds: float = limits.HIBERNATE_SECONDS,
+    patience: float = 0.0,
 ) -> Settings:
     """Starts every actor of the system in `directory`, which it founds if there is none; waits until it is open.
 
     Each follower starts on the node that has its journal. virtual: names of the regions that share this process'
-    node; empty: the nodes' labels are the regions; cold: see `cold_address`. Raises `Unreachable` if the registry does
-    not open in time, `ForeignDirectory` if a disk has another system's files, `Corrupt` if two have one follower's.
+    node; empty: the nodes' labels are the regions; cold: see `cold_address`; patience: seconds for which it is asked
+    again whether the registry is open. Raises `Unreachable` if that does not open in time, `ForeignDirectory` if a
+    disk has another system's files, `Corrupt` if two have one follower's.
     """
     there, held = _disks(directory, virtual)
     record = directory.record(held.values())
@@ -145,12 +151,58 @@ def start_system(
     routing = handles.start_routing()
     ray_calls.wait_until_up([actor.endpoint.remote() for actor in started.values()])
     if members is None:
+        if record.rebuilt is not None:
+            recovery.take_over(record, address)
         members = _found_registry([] if virtual else there, directory, record, settings, sites, started)
     plan = RegistryPlan(record, members, sites, settings)
     nodes.remember(plan)
     registry = handles.start_registry(plan)
-    ray_calls.wait_for([registry.ready.remote(), routing.pid.remote()], "the registry")
+    _wait_until_open(registry, patience)
+    ray_calls.wait_for([routing.pid.remote()], "the routing actor")
     return settings
+
+
+def _wait_until_open(registry: Any, patience: float) -> None:
+    end = time.monotonic() + patience
+    while True:
+        try:
+            ray_calls.wait_for([registry.ready.remote()], "the registry")
+        except Unreachable:
+            if time.monotonic() >= end:
+                raise
+        else:
+            return
+
+
+def recover_system(
+    directory: DataDirectory,
+    virtual: Sequence[str],
+    regions: Regions,
+    *,
+    wan: bool,
+    cold: str,
+    discarded: str,
+) -> Settings:
+    """Starts a system that goes on with what cold storage holds of one of which nothing else is left.
+
+    discarded: what the nodes have of the system of this id is moved aside first. Raises `NotAllowed` if they have
+    anything else, and as `start_system` and `recovery.begin`.
+    """
+    there, held = _disks(directory, virtual)
+    if discarded:
+        directory.set_aside(discarded)
+        nodes.set_aside([] if virtual else there, str(directory.path), discarded)
+        there, held = _disks(directory, virtual)
+    recovery.begin(directory, _place(directory, cold), held.values())
+    patience = limits.RECOVERY_SECONDS
+    return start_system(directory, virtual, regions, wan=wan, cold=cold, patience=patience)
+
+
+def recovered(settings: Settings) -> tuple[Recovery, list[str]]:
+    """What was rebuilt, and the ids of databases that cold storage has and the rebuilt catalogue does not name."""
+    registry = ray_calls.find(REGISTRY)
+    found: list[Recovery] = ray_calls.wait_for([registry.recovered.remote()], "the registry")
+    return found[0], recovery.unnamed(settings.cold, found[0].known)
 
 
 def cold_address(directory: DataDirectory, record: SystemRecord, given: str) -> str:
@@ -159,13 +211,16 @@ def cold_address(directory: DataDirectory, record: SystemRecord, given: str) -> 
     given: a folder that every node sees, an `s3://`, `gs://` or `az://` URL, or "off". A new place is marked as this
     system's. Raises `ParameterError`, `ForeignDirectory` if it is another's, and what the store raises.
     """
-    before = directory.cold()
-    address = _absolute(given) or before or str(directory.path / "cold")
-    if address != before:
+    address = _place(directory, given)
+    if address != directory.cold():
         if address != COLD_OFF:
-            marker.claim(open_store(address), record.system_id)
+            marker.claim(open_store(address), Marker(record.system_id, record.registry_id))
         directory.set_cold(address)
     return "" if address == COLD_OFF else address
+
+
+def _place(directory: DataDirectory, given: str) -> str:
+    return _absolute(given) or directory.cold() or str(directory.path / "cold")
 
 
 def _absolute(address: str) -> str:
@@ -222,7 +277,8 @@ def _found_registry(
     members = Members(tuple(named))
     directory.set_registry_members(members)
     _keep(there, directory, record, members, 0)
-    requests = [m.Found(record.registry_id, one.incarnation, members) for one in named]
+    base = rebuilt_base(record.rebuilt, members) if record.rebuilt else None
+    requests = [m.Found(record.registry_id, one.incarnation, members, base) for one in named]
     _ask_all([actors[one] for one in chosen], requests)
     return members
 

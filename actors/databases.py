@@ -11,6 +11,7 @@ import msgspec
 from raylite.actors.catalogue import Catalogue
 from raylite.actors.enlistment import Enlistment
 from raylite.actors.ports import Cluster
+from raylite.actors.rebuilding import Rebuilding
 from raylite.policies.catalogue import DatabaseEntry
 from raylite.policies.errors import DatabaseNotFound, Error
 from raylite.policies.system import PrimaryConfig, primary_name, replica_name
@@ -23,9 +24,12 @@ class Databases:
     Invariant: whoever starts or ends actors of a database holds `_one_change`, and knows that it is in the catalogue.
     """
 
-    def __init__(self, catalogue: Catalogue, cluster: Cluster, enlistment: Enlistment) -> None:
+    def __init__(
+        self, catalogue: Catalogue, cluster: Cluster, enlistment: Enlistment, rebuilding: Rebuilding
+    ) -> None:
         self.unfinished: dict[str, str] = {}
         self._catalogue, self._cluster, self._enlistment = catalogue, cluster, enlistment
+        self._rebuilding = rebuilding
         self._one_change = asyncio.Lock()
 
     @property
@@ -123,6 +127,7 @@ class Databases:
     async def _enlist(self, entry: DatabaseEntry) -> DatabaseEntry:
         """It has members and a log from here on; each step can be repeated."""
         if entry.members is None:
+            await self._rebuilding.begin(entry)
             members = await self._enlistment.join(entry)
             entry = await self._catalogue.set_members(entry, members)
         await self._enlistment.found(entry)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from raylite.actors.cold.fork import fork_base
+from raylite.actors.cold.rebuild import rebuilt_base
 from raylite.actors.core import messages as m
 from raylite.actors.core.base import Base
 from raylite.actors.follower_calls import FollowerCalls
@@ -78,7 +79,9 @@ class Enlistment:
 
 
 def base_of(entry: DatabaseEntry, members: Members) -> Base | None:
-    """Where a fork's log begins: cold storage has what is before that."""
+    """Where the log of a fork begins, or of what was rebuilt: cold storage has what is before that."""
+    if entry.rebuilt is not None:
+        return rebuilt_base(entry.rebuilt, members)
     if entry.fork is None:
         return None
     place = fork_base(entry.database_id, Bookmark.parse(entry.fork.bookmark))

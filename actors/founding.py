@@ -143,6 +143,21 @@ class DataDirectory:
         """Remembers where cold storage is from here on."""
         self._replace("cold.json", msgspec.json.encode(address))
 
+    def set_aside(self, system_id: str) -> None:
+        """Moves all that is here of that system, but cold storage, into a new folder beside it; nothing is deleted.
+
+        Cut anywhere, the next call moves the rest: what says whose it is goes last.
+        """
+        found = self.holding()
+        if system_id not in {one.system_id for one in (found.record, *found.journals) if one is not None}:
+            return
+        folder = self.path / f"aside-{system_id}-{secrets.token_hex(4)}"
+        folder.mkdir()
+        for name in ("databases", "registry.json", "followers.json", "followers", "system.json"):
+            if (self.path / name).exists():
+                (self.path / name).rename(folder / name)
+                self._sync()
+
     def _next_follower(self) -> int:
         found = self._read("followers.json", _Numbers)
         return found.next if found else 0

@@ -282,7 +282,7 @@ def start_registry(plan: RegistryPlan, avoid: str = "") -> Any:
     directory = cluster.directory(registry_id, "primary")
     config = PrimaryConfig(registry_id, REGISTRY_DATABASE, plan.members, plan.sites[0].region, directory)
     actor = actor_of(Registry, REGISTRY, off_node(avoid))
-    return actor.remote(config, plan.settings, RaySurroundings(), cluster, plan.sites)
+    return actor.remote(config, plan.settings, RaySurroundings(), cluster, plan.sites, plan.record.rebuilt)
 
 
 def start_routing(avoid: str = "") -> Any:

@@ -68,6 +68,18 @@ def keep(
     return len(on_nodes(nodes, partial(_keep, data_dir, record, members, next_follower)))
 
 
+def set_aside(nodes: Sequence[Node], data_dir: str, system_id: str) -> None:
+    """Moves away what each of these nodes has of that system; raises `Unreachable` if one does not answer in time."""
+    done = on_nodes(nodes, partial(_set_aside, data_dir, system_id))
+    if len(done) < len(nodes):
+        raise Unreachable("the cluster's nodes", f"{len(done)} of {len(nodes)} have set aside what they have")
+
+
+def _set_aside(data_dir: str, system_id: str) -> bool:
+    DataDirectory(node_directory(data_dir)).set_aside(system_id)
+    return True
+
+
 def _holding(data_dir: str) -> Holding:
     return DataDirectory(node_directory(data_dir)).holding()
 

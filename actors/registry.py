@@ -21,6 +21,7 @@ from raylite.actors.holders import holders
 from raylite.actors.ports import Cluster
 from raylite.actors.primary import Primary
 from raylite.actors.publication import Publication
+from raylite.actors.rebuilding import Rebuilding
 from raylite.actors.registrar import Registrar
 from raylite.actors.removal import Removal
 from raylite.actors.service import Surroundings, wall_us
@@ -32,6 +33,7 @@ from raylite.policies.errors import Error, Unreachable
 from raylite.policies.names import database_name
 from raylite.policies.placement import primary_region, tolerated_nodes
 from raylite.policies.quorum import Member, Members
+from raylite.policies.rebuilt import Rebuilt, Recovery
 from raylite.policies.replication import Replication
 from raylite.policies.status import ActorStatus, Overview
 from raylite.policies.system import REGISTRY, PrimaryConfig, Settings, Site, primary_name, replica_name
@@ -47,7 +49,9 @@ class Registry(Primary):
         around: Surroundings,
         cluster: Cluster,
         sites: Sequence[Site],
+        rebuilt: Rebuilt | None = None,
     ) -> None:
+        """rebuilt: see `SystemRecord`."""
         super().__init__(config, settings, around)
         self._cluster = cluster
         self._surveyor = Surveyor(cluster, sites, settings.virtual)
@@ -56,7 +60,8 @@ class Registry(Primary):
             self.ask_once, self.dial, self._surveyor, config.database_id
         )
         self._enlistment = Enlistment(followers, self._surveyor, settings.regions)
-        self._databases = Databases(self._catalogue, cluster, self._enlistment)
+        self._rebuilding = Rebuilding(self._catalogue, settings, config.database_id, rebuilt)
+        self._databases = Databases(self._catalogue, cluster, self._enlistment, self._rebuilding)
         self._removal = Removal(self._catalogue, followers.ask)
         self._supervision = Supervision(
             cluster,
@@ -76,7 +81,8 @@ class Registry(Primary):
     async def status(self) -> ActorStatus:
         """How its database is, and what it could not do for others."""
         found = await super().status()
-        problems = (*found.problems, *self._surveyor.problems, *self._databases.problems)
+        waits = [self._rebuilding.problem] if self._rebuilding.problem else []
+        problems = (*found.problems, *waits, *self._surveyor.problems, *self._databases.problems)
         return msgspec.structs.replace(found, problems=problems)
 
     async def stop(self) -> None:
@@ -89,6 +95,7 @@ class Registry(Primary):
     async def on_open(self) -> None:
         """Brings the catalogue's schema up; then what was begun is finished, and whoever does not live is started."""
         await self._catalogue.prepare()
+        await self._rebuilding.run()
         await self._databases.review()
         self._ready.set()
         self._due.set()
@@ -100,7 +107,8 @@ class Registry(Primary):
                 await self._ready.wait()
         except TimeoutError:
             phase = self.relay.core.phase.name if self.relay else "claiming its directory"
-            raise Unreachable(REGISTRY, f"its database is not open yet ({phase})") from None
+            why = self._rebuilding.problem or phase
+            raise Unreachable(REGISTRY, f"its database is not open yet ({why})") from None
         return self.relay.core.epoch if self.relay else 0
 
     async def _look_around(self) -> None:
@@ -188,6 +196,11 @@ class Registry(Primary):
         """All databases, by name."""
         await self.ready()
         return await self._catalogue.all()
+
+    async def recovered(self) -> Recovery:
+        """Which databases were rebuilt from cold storage alone, and up to where."""
+        await self.ready()
+        return await self._rebuilding.report()
 
     async def delete(self, name: str) -> None:
         """Removes a database for good: its name is free, its actors end, soon its files go. `DatabaseNotFound`."""

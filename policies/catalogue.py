@@ -6,6 +6,7 @@ import msgspec
 
 from raylite.policies.freshness import Health
 from raylite.policies.quorum import Members
+from raylite.policies.rebuilt import Rebuilt
 
 
 class Fork(msgspec.Struct, frozen=True):
@@ -21,7 +22,8 @@ class DatabaseEntry(msgspec.Struct, frozen=True):
 
     members: first members of its relay, None while it is being made; region: of its primary; replicas: regions
     that have one; replication: "auto", "disabled" or a comma-separated list of regions; created_us: wall clock; fork:
-    of what it is one, if it is; asleep: it has no actors until somebody asks for it.
+    of what it is one, if it is; asleep: it has no actors until somebody asks for it; rebuilt: as what it was rebuilt
+    last from cold storage alone, if it was.
     """
 
     database_id: str
@@ -33,6 +35,7 @@ class DatabaseEntry(msgspec.Struct, frozen=True):
     created_us: int
     fork: Fork | None = None
     asleep: bool = False
+    rebuilt: Rebuilt | None = None
 
 
 class Placement(msgspec.Struct, frozen=True):

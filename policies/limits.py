@@ -157,6 +157,11 @@ COLD_RUN_SECONDS = 6 * 3600.0
 COLD_GRACE_SECONDS = 24 * 3600.0
 """What nothing refers to stays this long: its manifest may be about to be written."""
 COLD_RETENTION_SECONDS = 30 * 24 * 3600.0
+RECOVERY_EPOCHS = 1 << 16
+"""A database that is rebuilt from cold storage alone goes on so far above every epoch that is known: as many may have
+been that nobody knows of."""
+RECOVERY_SECONDS = 3600.0
+"""A recovery waits so long for the catalogue, and for what cold storage holds of each database in it."""
 COLD_CLOCK_SECONDS = 3600.0
 """The store's clock and ours may differ by this much; beyond it nothing is deleted."""
 COLD_LEFTOVER_SECONDS = 3600.0

@@ -7,6 +7,7 @@ import msgspec
 from raylite.policies import limits
 from raylite.policies.errors import ParameterError
 from raylite.policies.quorum import Members
+from raylite.policies.rebuilt import Rebuilt
 from raylite.policies.regions import Regions
 
 RECORD_VERSION = 1
@@ -30,12 +31,18 @@ class Site(msgspec.Struct, frozen=True):
 
 
 class SystemRecord(msgspec.Struct, frozen=True):
-    """Written once when a system is founded. secret: of a cluster that has no Ray token, 64 hex digits."""
+    """Written once when a system is founded. secret: of a cluster that has no Ray token, 64 hex digits.
+
+    predecessor, rebuilt: of a system that was rebuilt from the cold storage of another one: which one, and up to where
+    the registry's database was; "" and None of any other.
+    """
 
     version: int
     system_id: str
     registry_id: str
     secret: str
+    predecessor: str = ""
+    rebuilt: Rebuilt | None = None
 
 
 class Settings(msgspec.Struct, frozen=True):

@@ -66,6 +66,24 @@ def up(regions: str, wan: bool, cold: str, hibernate: float, data_dir: Path | No
 
 
 @main.command()
+@click.option("--cold", default="", help="Cold storage that has what is left, as for `up` (DATA/cold).")
+@click.option("--regions", default="", help="As for `up`.")
+@click.option("--wan", is_flag=True, help="As for `up`.")
+@click.option(
+    "--discard-followers",
+    "discarded",
+    default="",
+    metavar="SYSTEM",
+    help="Move aside what the nodes still have of the system of this id.",
+)
+@data_option
+@json_option
+def recover(cold: str, regions: str, wan: bool, discarded: str, data_dir: Path | None, as_json: bool) -> None:
+    """Rebuild a system of which only cold storage is left, and say up to which bookmark each database was."""
+    output.recovered(cli_cluster.recover(data_dir, regions, cold, discarded, wan=wan), as_json=as_json)
+
+
+@main.command()
 @data_option
 @json_option
 def down(data_dir: Path | None, as_json: bool) -> None:

@@ -15,6 +15,7 @@ from raylite.policies.bookmark import Bookmark
 from raylite.policies.catalogue import DatabaseEntry
 from raylite.policies.errors import Error
 from raylite.policies.status import ActorStatus
+from raylite.router.cli_cluster import Recovered
 from raylite.router.cli_session import Executed, SystemStatus
 from raylite.router.client import DatabaseInfo
 from raylite.router.own_stdout import console
@@ -84,6 +85,19 @@ def system(found: SystemStatus, *, as_json: bool) -> None:
 def replaced(found: Mapping[str, str], *, as_json: bool) -> None:
     """Which follower came, by database."""
     _table([{"database": name, "follower": one} for name, one in found.items()], as_json=as_json)
+
+
+def recovered(found: Recovered, *, as_json: bool) -> None:
+    """Up to where each database was rebuilt, and what cold storage has besides."""
+    if as_json:
+        _json(msgspec.to_builtins(found))
+        return
+    for one in found.databases:
+        text = f"rebuilt up to {one.bookmark} of {one.time}" if not one.problem else one.problem
+        console.print(f"{one.name} ({one.id}): {text}", highlight=False, soft_wrap=True)
+    console.print("What was acknowledged later is lost.")
+    for unnamed in found.unnamed:
+        console.print(f"{unnamed}: cold storage has it, the catalogue does not name it", highlight=False)
 
 
 def simulation(summary: Summary, *, as_json: bool) -> None:

@@ -17,6 +17,7 @@ Reach = tuple[int, int, bool]
 """How far a place is along a log: epoch, sequence, whether the entry is whole there."""
 
 CHUNK_DIGEST_BYTES: Final = 32
+DATABASES: Final = "databases"
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _RUN: Final = re.compile(r"[0-9a-f]{16}")
 _TIME: Final = re.compile(r"[0-9a-f]{16}")
@@ -32,7 +33,7 @@ def folder(database_id: str) -> str:
     """The folder of a database's archive; raises `ParameterError` if the id cannot be a part of a name."""
     if not is_id(database_id):
         raise ParameterError(f"{database_id[:200]!r} cannot be the id of a database in cold storage")
-    return f"databases/{database_id}"
+    return f"{DATABASES}/{database_id}"
 
 
 def log_folder(database_id: str) -> str:
@@ -142,7 +143,7 @@ class ChunkName(msgspec.Struct, frozen=True):
 
 def _split(name: str) -> tuple[str, str, str]:
     parts = name.split("/")
-    if len(parts) != 4 or parts[0] != "databases" or not is_id(parts[1]):
+    if len(parts) != 4 or parts[0] != DATABASES or not is_id(parts[1]):
         raise Corrupt("cold storage", name, "it is no name of an object of a database")
     return parts[1], parts[2], parts[3]
 

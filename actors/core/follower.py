@@ -114,7 +114,7 @@ class FollowerLog:
             case _ if not self._knows(message.incarnation):
                 return [Reply(to, self._unknown(getattr(message, "number", 0)))]
             case m.Found():
-                return [*self._log.found(message.members, message.base), Reply(to, m.Founded(self.database))]
+                return self._found(message, to)
             case m.Promise():
                 return self._promise(Asked(message, to), now)
             case m.Append():
@@ -169,6 +169,12 @@ class FollowerLog:
     def _give_up(self) -> list[Effect]:
         self.gave_up = True
         return [StoreGaveUp()]
+
+    def _found(self, message: m.Found, to: object) -> list[Effect]:
+        """Behind a base nobody goes on with an epoch below that of its entry."""
+        followed = self._follow(message.base.place.epoch) if message.base else []
+        stored = self._log.found(message.members, message.base)
+        return [*followed, *stored, Reply(to, m.Founded(self.database))]
 
     # Promises
 

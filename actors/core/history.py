@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from raylite.policies.bookmark import Bookmark
 from raylite.policies.errors import BookmarkError
-from raylite.policies.limits import REMEMBERED_PLACES
+from raylite.policies.limits import RECOVERY_EPOCHS, REMEMBERED_PLACES
 
 
 class History:
@@ -55,7 +55,20 @@ class History:
         """Raises `BookmarkError` unless it is a place of this log, as far as that can still be told."""
         self.check_database(bookmark)
         if not self.covers(bookmark) or not self._stands(bookmark):
-            raise BookmarkError(str(bookmark), "is not in this database's history")
+            lost = "was lost when this database was rebuilt from cold storage: begin a new session"
+            raise BookmarkError(
+                str(bookmark), lost if self._is_lost(bookmark) else "is not in this database's history"
+            )
+
+    def _is_lost(self, bookmark: Bookmark) -> bool:
+        """Whether it is of an entry behind the last one that a rebuild found; there the table leaps."""
+        before = 0
+        for epoch, first in self._epochs:
+            leaps = epoch - before >= RECOVERY_EPOCHS
+            if leaps and before <= bookmark.epoch < epoch and bookmark.sequence >= first:
+                return True
+            before = epoch
+        return False
 
     def _stands(self, bookmark: Bookmark) -> bool:
         digest = self._digests.get(bookmark.sequence)

@@ -27,7 +27,10 @@ class Join(Message, frozen=True):
 
 
 class Found(Message, frozen=True):
-    """Make `members` the base of this incarnation's empty log, once; a fork's log begins behind `base`."""
+    """Make `members` the base of this incarnation's empty log, once.
+
+    The log of a fork, or of a database that was rebuilt, begins behind `base`, whose epoch is thereby promised.
+    """
 
     incarnation: str
     members: Members

@@ -84,7 +84,7 @@ def _marker(data: bytes) -> bytes:
 
 def _claimed() -> bytes:
     store = MemoryStore()
-    marker.claim(store, "mine")
+    marker.claim(store, marker.Marker("mine", "registry"))
     return store.objects[marker.NAME][0]
 
 

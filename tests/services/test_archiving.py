@@ -15,6 +15,7 @@ from raylite.actors.archiving import Archiving
 from raylite.actors.cold import marker
 from raylite.actors.cold.archive import Archive
 from raylite.actors.cold.folder import open_store
+from raylite.actors.cold.marker import Marker
 from raylite.actors.cold.restore import restore
 from raylite.actors.confirmed_log import ConfirmedLog
 from raylite.actors.core import messages as m
@@ -50,7 +51,7 @@ class ColdSystem(LocalSystem):
         self.settings = msgspec.structs.replace(self.settings, cold=self.address or str(self.cold))
 
     def claim(self) -> None:
-        marker.claim(open_store(self.settings.cold), self.settings.system_id)
+        marker.claim(open_store(self.settings.cold), Marker(self.settings.system_id, self.database_id))
 
     def archive(self) -> Archive:
         return Archive(open_store(self.settings.cold), self.database_id)

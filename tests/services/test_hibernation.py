@@ -171,7 +171,7 @@ def with_primary(
     async def main() -> None:
         system = LocalSystem(directory)
         cold = str(directory / "cold")
-        marker.claim(open_store(cold), "system")
+        marker.claim(open_store(cold), marker.Marker("system"))
         system.settings = msgspec.structs.replace(system.settings, hibernate_seconds=seconds, cold=cold)
         await system.start()
         try:

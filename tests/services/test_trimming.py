@@ -97,6 +97,31 @@ def test_a_primary_without_files_is_rebuilt_from_cold_storage_and_what_followers
     run(tmp_path, case)
 
 
+def test_cold_storage_and_three_disks_of_followers_are_enough_for_all_that_was_acknowledged(
+    tmp_path: Path,
+) -> None:
+    async def case(system: ColdSystem) -> None:
+        await begin(system)
+        place = await write(system, *range(10, 15))  # which cold storage does not have
+        await system.end("primary:shop")
+        for index in range(5):
+            await system.end(f"follower:{index}")
+        for lost in ("primary", "follower-1", "follower-3"):
+            shutil.rmtree(tmp_path / lost)
+        system.forget_connections()
+        for index in (0, 2, 4):
+            system.start_follower(index)
+        system.start_primary()
+        assert await numbers(system, "primary:shop", place) == list(range(15))
+        system.start_replica("weur")
+        for index in (1, 3):
+            system.start_follower(index)
+        place = await write(system, 15)
+        assert await numbers(system, "replica:shop:weur", place) == list(range(16))
+
+    run(tmp_path, case)
+
+
 def test_a_primary_uses_its_own_files_as_long_as_cold_storage_leads_on_from_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

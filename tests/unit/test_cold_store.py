@@ -15,7 +15,7 @@ from tests.unit.s3_server import Server
 
 from raylite.actors.cold.calls import Calls
 from raylite.actors.cold.folder import FolderStore, FolderSyncs, open_store
-from raylite.actors.cold.marker import check, claim
+from raylite.actors.cold.marker import Marker, check, claim, read, succeed
 from raylite.actors.cold.object_store import translated
 from raylite.actors.cold.store import Store, fetch
 from raylite.policies.errors import (
@@ -122,12 +122,29 @@ def test_of_many_that_write_one_name_one_makes_it(store: Store) -> None:
 def test_a_store_belongs_to_one_system_and_each_node_looks_whether_it_sees_it(store: Store) -> None:
     with pytest.raises(Unreachable, match="does not see what the others see"):
         check(store, "mine")
-    claim(store, "mine")
-    claim(store, "mine")
+    claim(store, Marker("mine", "registry"))
+    claim(store, Marker("mine", "another"))
     check(store, "mine")
-    for look in (check, claim):
-        with pytest.raises(ForeignDirectory, match="belongs to system mine"):
-            look(store, "other")
+    assert read(store) == Marker("mine", "registry")
+    with pytest.raises(ForeignDirectory, match="belongs to system mine"):
+        check(store, "other")
+    with pytest.raises(ForeignDirectory, match="belongs to system mine"):
+        claim(store, Marker("other"))
+
+
+def test_one_system_comes_after_another_and_the_last_one_s_it_is(store: Store) -> None:
+    claim(store, Marker("first", "registry"))
+    for _ in range(2):
+        succeed(store, Marker("second", "registry"), "first")
+    for late in ("first", "third"):
+        with pytest.raises(ForeignDirectory, match="belongs to system second"):
+            succeed(store, Marker(late), "first")
+    succeed(store, Marker("third", "registry"), "second")
+    check(store, "third")
+    with pytest.raises(ForeignDirectory, match="belongs to system third"):
+        check(store, "first")
+    with pytest.raises(ForeignDirectory, match="belongs to system third"):
+        claim(store, Marker("first"))
 
 
 # The folder
