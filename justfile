@@ -52,6 +52,10 @@ hibernation *args:
 soak times="10":
     for round in $(seq {{times}}); do uv run --locked --all-extras pytest tests/cluster || exit 1; done
 
+# everything is lost but cold storage, on a real Ray node
+recovery *args:
+    uv run --locked --all-extras pytest tests/recovery {{args}}
+
 # one transaction of 200 MB through a primary, five followers and three replicas
 large mb="200":
     RAYLITE_LARGE_MB={{mb}} uv run --locked --all-extras pytest -s tests/cluster/test_large.py

@@ -9,7 +9,7 @@ import msgspec
 from raylite.actors.stream import from_failure
 from raylite.policies import limits
 from raylite.policies.catalogue import DatabaseEntry, Fork
-from raylite.policies.errors import ConstraintError, Corrupt, DatabaseExists, DatabaseNotFound
+from raylite.policies.errors import ConstraintError, Corrupt, DatabaseExists, DatabaseNotFound, NotAllowed
 from raylite.policies.query import Answer, Failure, Mode, Query, Statement, Value
 from raylite.policies.quorum import Members
 from raylite.policies.rebuilt import Rebuilt
@@ -66,7 +66,7 @@ class Catalogue:
                 await self._run(table)
 
     async def insert(self, entry: DatabaseEntry) -> None:
-        """A new database, asleep; raises `DatabaseExists`."""
+        """A new database, asleep; raises `DatabaseExists`, or `NotAllowed` for a fork that was given up meanwhile."""
         values = (
             entry.database_id, entry.name, None, entry.region, ",".join(entry.replicas), entry.replication,
             entry.created_us,
@@ -77,12 +77,16 @@ class Catalogue:
         ]
         if entry.fork:
             fork = (entry.database_id, entry.fork.parent, entry.fork.bookmark, entry.fork.time_us)
-            new.append(
-                Statement("INSERT INTO forks (id, parent, bookmark, time_us) VALUES (?, ?, ?, ?)", fork)
-            )
+            new += [
+                Statement("INSERT INTO forks (id, parent, bookmark, time_us) VALUES (?, ?, ?, ?)", fork),
+                Statement("INSERT INTO deleted (id, deleted_us) VALUES (?, 0)", (entry.database_id,)),
+                Statement("DELETE FROM deleted WHERE id = ?", (entry.database_id,)),
+            ]
         try:
             await self._run_all(*new)
         except ConstraintError:
+            if any(one.database_id == entry.database_id for one in await self.deleted()):
+                raise NotAllowed(f"Making fork {entry.name} so late", "Fork again.") from None
             raise DatabaseExists(entry.name) from None
 
     async def set_members(self, entry: DatabaseEntry, members: Members) -> DatabaseEntry:
@@ -144,6 +148,15 @@ class Catalogue:
         """Deleted databases of which something may be left, the first first."""
         rows = await self._run("SELECT id, members, deleted_us FROM deleted ORDER BY deleted_us")
         return [_deleted(row) for row in rows]
+
+    async def note_stray(self, database_id: str, deleted_us: int) -> None:
+        """Notes a fork as deleted that was never made, unless there is such a database; from here on none can be."""
+        await self._run(
+            "INSERT OR IGNORE INTO deleted (id, members, deleted_us) "
+            "SELECT ?1, NULL, ?2 WHERE NOT EXISTS (SELECT 1 FROM databases WHERE id = ?1)",
+            database_id,
+            deleted_us,
+        )
 
     async def forget(self, database_id: str) -> None:
         """Nothing is left of this deleted database."""

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import msgspec
 
 from raylite.actors.catalogue import Catalogue
+from raylite.actors.cold_removal import ColdRemoval
 from raylite.actors.databases import Databases
 from raylite.actors.enlistment import Enlistment
 from raylite.actors.follower_calls import FollowerCalls
@@ -62,7 +63,8 @@ class Registry(Primary):
         self._enlistment = Enlistment(followers, self._surveyor, settings.regions)
         self._rebuilding = Rebuilding(self._catalogue, settings, config.database_id, rebuilt)
         self._databases = Databases(self._catalogue, cluster, self._enlistment, self._rebuilding)
-        self._removal = Removal(self._catalogue, followers.ask)
+        self._removal = Removal(self._catalogue, followers.ask, cold=bool(settings.cold))
+        self._cold_removal = ColdRemoval(self._catalogue, self._removal, settings, wall_us)
         self._supervision = Supervision(
             cluster,
             self._databases.config_of,
@@ -81,7 +83,7 @@ class Registry(Primary):
     async def status(self) -> ActorStatus:
         """How its database is, and what it could not do for others."""
         found = await super().status()
-        waits = [self._rebuilding.problem] if self._rebuilding.problem else []
+        waits = [one for one in (self._rebuilding.problem, self._cold_removal.problem) if one]
         problems = (*found.problems, *waits, *self._surveyor.problems, *self._databases.problems)
         return msgspec.structs.replace(found, problems=problems)
 
@@ -99,6 +101,8 @@ class Registry(Primary):
         await self._databases.review()
         self._ready.set()
         self._due.set()
+        if self.settings.cold:
+            self.hold(self._cold_removal.run())
 
     async def ready(self) -> int:
         """Returns the reign's epoch once the registry can be asked; raises `Unreachable` after a while."""

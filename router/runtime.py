@@ -124,7 +124,7 @@ class _Desk:
         return found
 
     async def fork(self, name: str, bookmark: str) -> AsyncDatabase:
-        """The name is taken by the registry at the end; what cold storage has then is nobody's until that."""
+        """The name is taken by the registry at the end; until that what was made is nobody's, and goes later."""
         database_name(name)
         with contextlib.suppress(DatabaseNotFound):
             await handles.call(REGISTRY, "lookup", name)

@@ -62,6 +62,11 @@ def pin_name(database_id: str, fork_id: str) -> str:
     return f"{pin_folder(database_id)}/{fork_id}"
 
 
+def pinned(pin: str) -> str:
+    """The id of the fork whose pin has this name."""
+    return pin.rpartition("/")[2]
+
+
 def from_sequence(place: Bookmark) -> str:
     """A text that comes before all names of what ends at that entry or later, and after all names before it."""
     return str(place)[: len("EEEEEEEE-SSSSSSSS-ssssssss")]

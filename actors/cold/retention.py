@@ -17,6 +17,7 @@ from raylite.actors.cold.archive import Archive, Held
 from raylite.actors.cold.chain import Segments
 from raylite.actors.cold.manifest import Manifest, read_manifest
 from raylite.actors.cold.names import Reach, SegmentName, SnapshotName
+from raylite.actors.cold.needs import needed_objects
 from raylite.actors.cold.snapshot import read_chunk
 from raylite.actors.cold.store import Object
 from raylite.policies.errors import Corrupt, ParameterError
@@ -101,7 +102,7 @@ class Retention:
                     below += 1
         kept_from = str(base.state.name) if base else ""
         try:
-            needed = self._needed(now)
+            needed = needed_objects(self._store, self._archive.database_id, now)
         except Corrupt as error:
             return Swept(below, kept_from=kept_from, problem=str(error), damaged=(error.where,))
         if needed is None:
@@ -127,35 +128,6 @@ class Retention:
     def _old_chunks(self, now: float) -> list[Object]:
         listed = self._store.list(names.chunk_folder(self._archive.database_id))
         return [one for one in listed if one.modified <= now - COLD_GRACE_SECONDS]
-
-    def _needed(self, now: float) -> set[str] | None:
-        """The names of all objects that a manifest of this database or of a fork names.
-
-        None if that cannot be told now, since a fork is being made. Raises `Corrupt` if a manifest cannot be read.
-        """
-        needed = self._named(self._archive.database_id)
-        own = f"{names.folder(self._archive.database_id)}/"
-        pins = self._pins()
-        for pin in pins:
-            named = self._named(pin.name.rpartition("/")[2])
-            if any(name.startswith(own) for name in named):
-                needed |= named
-            elif pin.modified > now - COLD_GRACE_SECONDS:
-                return None
-            else:
-                self._store.delete(pin.name)
-        # A fork that pinned meanwhile may build on a manifest that was read above, or on one that was just removed.
-        known = {one.name for one in pins}
-        return needed if all(one.name in known for one in self._pins()) else None
-
-    def _pins(self) -> list[Object]:
-        return self._store.list(names.pin_folder(self._archive.database_id))
-
-    def _named(self, database_id: str) -> set[str]:
-        found: set[str] = set()
-        for name, _ in Archive(self._store, database_id).snapshots():
-            found |= read_manifest(self._store, name).objects
-        return found
 
 
 def check_snapshot(archive: Archive, manifest: Manifest) -> None:

@@ -26,9 +26,11 @@ from raylite.actors.founding import DataDirectory
 from raylite.actors.storage.image import PAGE_SIZE
 from raylite.actors.storage.log_directory import Owner
 from raylite.policies.bookmark import origin
+from raylite.policies.catalogue import DatabaseEntry
 from raylite.policies.errors import Corrupt, ForeignDirectory, Unreachable
 from raylite.policies.query import Answer, Query, Rows, StatementMeta, Value
 from raylite.policies.quorum import Members
+from raylite.policies.rebuilt import Rebuilt
 from raylite.policies.system import SystemRecord
 
 _BODY = codec.ENVELOPE_BYTES
@@ -108,7 +110,8 @@ def _segment_name(data: bytes) -> bytes:
 
 # Files of a data directory: JSON without a checksum, each replaced whole
 
-_RECORD = SystemRecord(1, "system", "registry", "5" * 64)
+_REBUILT = Rebuilt(str(origin("registry")), 7, ((1, 1), (2, 5)), 65_538)
+_RECORD = SystemRecord(1, "system", "registry", "5" * 64, "before", _REBUILT)
 _HOME = tempfile.TemporaryDirectory(prefix="raylite-fuzz-")
 _PATH = Path(_HOME.name)
 _FILES = {
@@ -145,16 +148,26 @@ def _cluster_bytes(cluster: ClusterFile) -> bytes:
     return (_PATH / "cluster.json").read_bytes()
 
 
-def _catalogued(data: bytes) -> bytes:
+def _members_of(data: bytes) -> bytes:
     """The members in a row of the catalogue."""
-    row: tuple[Value, ...] = ("id", "shop", data, "enam", "enam,weur", "auto", 7, None, None, None)
+    return msgspec.msgpack.encode(_catalogued(data, None).members)
+
+
+def _rebuilt_of(data: bytes) -> bytes:
+    """Up to where it was rebuilt, in a row of the catalogue."""
+    return msgspec.json.encode(_catalogued(None, data.decode(errors="replace")).rebuilt)
+
+
+def _catalogued(members: bytes | None, rebuilt: str | None) -> DatabaseEntry:
+    row: tuple[Value, ...] = (
+        "id", "shop", members, "enam", "enam,weur", "auto", 7, None, None, None, None, rebuilt,
+    )  # fmt: skip
 
     async def ask(_query: Query) -> Answer:
         meta = StatementMeta(0.0, 0, 0, False, 0, None, None)
         return Answer([Rows(("",) * len(row), [row], meta)], "", "", "", True, False)
 
-    members = asyncio.run(Catalogue("registry", ask).get("shop")).members
-    return msgspec.msgpack.encode(members)
+    return asyncio.run(Catalogue("registry", ask).get("shop"))
 
 
 def _file(name: str) -> Decoder:
@@ -203,6 +216,9 @@ DECODERS = (
     Decoder(
         "a database's members in the catalogue",
         (msgspec.msgpack.encode(MEMBERS), msgspec.msgpack.encode(Members(MEMBERS.current))),
-        _catalogued,
+        _members_of,
+    ),
+    Decoder(
+        "up to where a database was rebuilt, in the catalogue", (msgspec.json.encode(_REBUILT),), _rebuilt_of
     ),
 )

@@ -193,6 +193,7 @@ def test_all_is_rebuilt_up_to_what_was_uploaded_and_bookmarks_of_what_is_lost_ar
             assert str(place) > str(lost[name]), "bookmarks only grow"
             assert not (await new.primary(name).verify()).problems
         assert of(found, REGISTRY_DATABASE).bookmark == str(held[REGISTRY_DATABASE])
+        assert not (await new.registry.status()).problems
         (late,) = recovery.unnamed(str(new.settings.cold), found.known)
         assert late not in found.known
 

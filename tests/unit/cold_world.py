@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import threading
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -285,3 +286,21 @@ def integrity(path: Path) -> str:
 def digest(store: MemoryStore) -> str:
     """Of all that is in a store."""
     return hashlib.blake2b(repr(sorted(store.objects.items())).encode()).hexdigest()
+
+
+def run_within(store: MemoryStore, outer: Callable[[], object], inner: Callable[[], object], at: int) -> bool:
+    """Whether the outer job made so many calls; before call `at` the inner one ran."""
+    calls = itertools.count()
+
+    def interrupt(_operation: str, _name: str) -> None:
+        if next(calls) == at:
+            store.fail = lambda _operation, _name: None
+            inner()
+
+    store.fail = interrupt
+    outer()
+    if next(calls) > at:
+        return True
+    store.fail = lambda _operation, _name: None
+    inner()
+    return False

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from tests.unit.cold_world import (
     begun,
     new_run,
     restored,
+    run_within,
     snapshot_at,
     upload,
 )
@@ -298,24 +298,6 @@ def fork_now(goal: Bookmark, made: list[bool], store: MemoryStore) -> None:
         made.append(False)
     else:
         made.append(True)
-
-
-def run_within(store: MemoryStore, outer: Callable[[], None], inner: Callable[[], None], at: int) -> bool:
-    """Whether the outer job made so many calls; before call `at` the inner one ran."""
-    calls = itertools.count()
-
-    def interrupt(_operation: str, _name: str) -> None:
-        if next(calls) == at:
-            store.fail = lambda _operation, _name: None
-            inner()
-
-    store.fail = interrupt
-    outer()
-    if next(calls) > at:
-        return True
-    store.fail = lambda _operation, _name: None
-    inner()
-    return False
 
 
 def test_a_fork_of_a_fork_that_is_made_during_a_sweep_keeps_what_its_parent_gives_up(

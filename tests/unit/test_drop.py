@@ -105,7 +105,7 @@ LATER_US = int(limits.DELETED_SECONDS * 1_000_000)
 
 def test_everybody_is_told_once_and_once_again_later_and_who_is_away_when_it_is_back() -> None:
     told, table = Told(), Table(MEMBERS)
-    removal = Removal(Catalogue("registry", table.ask), told.ask)
+    removal = Removal(Catalogue("registry", table.ask), told.ask, cold=False)
     everyone = [f"follower:{n}" for n in range(6)]
 
     async def rounds() -> None:
@@ -131,7 +131,7 @@ def test_everybody_is_told_once_and_once_again_later_and_who_is_away_when_it_is_
 
 def test_one_that_never_had_members_is_forgotten_once_all_who_are_there_were_told() -> None:
     told, table = Told(), Table(None)
-    asyncio.run(Removal(Catalogue("registry", table.ask), told.ask).run(["follower:0"], LATER_US))
+    asyncio.run(Removal(Catalogue("registry", table.ask), told.ask, cold=False).run(["follower:0"], LATER_US))
     assert not table.rows
 
 

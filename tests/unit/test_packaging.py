@@ -29,8 +29,8 @@ from raylite.policies.system import Node
 _ROOT = Path(__file__).parents[2]
 _CODE = ("actors", "router", "policies")
 _PROJECT = tomllib.loads((_ROOT / "pyproject.toml").read_text())
-_ELSEWHERE = {"tests/wan", "tests/compat", "tests/browser"}
-"""Tests that need more than a fresh machine has; each has its own command."""
+_ELSEWHERE = {"tests/recovery", "tests/wan", "tests/compat", "tests/browser"}
+"""Tests that take long, or need more than a fresh machine has; each has its own command."""
 
 
 def _files(folder: Path) -> set[str]:
