@@ -48,8 +48,8 @@ class ColdRemoval:
         self._clock_us = clock_us
 
     async def run(self) -> None:
-        """Looks once a day, and sooner again when something went wrong, until it is cancelled."""
-        while True:
+        """Looks once a day, sooner again when something went wrong, until it is cancelled; if there is cold storage."""
+        while self._settings.cold:
             await self.look()
             await asyncio.sleep(COLD_SWEEP_SECONDS if self.problem else COLD_GRACE_SECONDS)
 

@@ -83,9 +83,9 @@ class Registry(Primary):
     async def status(self) -> ActorStatus:
         """How its database is, and what it could not do for others."""
         found = await super().status()
-        waits = [one for one in (self._rebuilding.problem, self._cold_removal.problem) if one]
-        problems = (*found.problems, *waits, *self._surveyor.problems, *self._databases.problems)
-        return msgspec.structs.replace(found, problems=problems)
+        cold = (self._rebuilding.problem, self._cold_removal.problem)
+        others = (*filter(None, cold), *self._surveyor.problems, *self._databases.problems)
+        return msgspec.structs.replace(found, problems=(*found.problems, *others))
 
     async def stop(self) -> None:
         """See `Primary.stop`."""
@@ -101,8 +101,7 @@ class Registry(Primary):
         await self._databases.review()
         self._ready.set()
         self._due.set()
-        if self.settings.cold:
-            self.hold(self._cold_removal.run())
+        self.hold(self._cold_removal.run())
 
     async def ready(self) -> int:
         """Returns the reign's epoch once the registry can be asked; raises `Unreachable` after a while."""
@@ -111,8 +110,8 @@ class Registry(Primary):
                 await self._ready.wait()
         except TimeoutError:
             phase = self.relay.core.phase.name if self.relay else "claiming its directory"
-            why = self._rebuilding.problem or phase
-            raise Unreachable(REGISTRY, f"its database is not open yet ({why})") from None
+            why = f"its database is not open yet ({self._rebuilding.problem or phase})"
+            raise Unreachable(REGISTRY, why) from None
         return self.relay.core.epoch if self.relay else 0
 
     async def _look_around(self) -> None:
