@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
+from pathlib import Path
 
 from rich.console import Console
-from tests.chaos.campaign import Report, run
+from tests.chaos import inside
+from tests.chaos.campaign import Grounds, Report, run
 
 import raylite
+from raylite.actors import handles
 from raylite.router.background import background
+
+DELETE_SECONDS = 60.0
 
 
 def main() -> None:
@@ -21,34 +28,47 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000), help="of the first campaign")
     parser.add_argument("--minutes", type=float, default=10.0, help="begin no more after so long")
     parser.add_argument("--seconds", type=float, default=60.0, help="of faults in each campaign")
+    parser.add_argument("--histories", type=Path, help="folder for histories, a new one unless given")
     given = parser.parse_args()
     console = Console(soft_wrap=True, highlight=False)
     reports: list[Report] = []
-    until = time.monotonic() + 60 * given.minutes
-    with tempfile.TemporaryDirectory(prefix="raylite-chaos-") as folder:
-        raylite.init(data_dir=folder)
-        try:
-            while time.monotonic() < until:
-                reports.append(campaign(given.seed + len(reports), given.seconds, console))
-        finally:
-            raylite.shutdown()
+    histories = (given.histories or Path(tempfile.mkdtemp(prefix="raylite-histories-"))).resolve()
+    histories.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as undo:
+        grounds = _system(histories, undo)
+        until = time.monotonic() + 60 * given.minutes
+        while not reports or time.monotonic() < until:
+            reports.append(campaign(given.seed + len(reports), given.seconds, grounds, console))
     broken = sum(len(one.violations) for one in reports)
     console.print(f"{len(reports)} campaigns, {broken} violations")
     sys.exit(1 if broken else 0)
 
 
-def campaign(seed: int, seconds: float, console: Console) -> Report:
-    """One, with what happened in it."""
+def _system(histories: Path, undo: ExitStack) -> Grounds:
+    """A running system whose actors meet rules; it ends with `undo`."""
+    data, rules = (
+        Path(undo.enter_context(tempfile.TemporaryDirectory(prefix=f"raylite-chaos-{kind}-")))
+        for kind in ("data", "rules")
+    )
+    os.environ.update(inside.environment(rules))
+    inside.install_in_driver(rules, undo)
+    undo.callback(raylite.shutdown)
+    raylite.init(data_dir=data)
+    return Grounds(data.resolve(), rules, histories)
+
+
+def campaign(seed: int, seconds: float, grounds: Grounds, console: Console) -> Report:
+    """One, with what happened in it. Its database is deleted unless something was wrong with it."""
     name = f"chaos-{seed}"
     database = raylite.connect(name, create=True)
     database.exec("CREATE TABLE t (client INTEGER, n INTEGER)")
-    began = time.monotonic()
-    report = background.run(
-        run(name, seed, seconds, lambda what: console.print(f"{time.monotonic() - began:7.2f} {what}")), None
-    )
+    report = background.run(run(name, seed, seconds, grounds, console.print), None)
     console.print(f"seed {seed}: {report.seconds:.0f} s, {report.faults}, {report.outcomes}")
+    console.print(f"history: {report.history}")
     for one in report.violations:
         console.print(f"VIOLATION {one}", style="red")
+    if not report.violations:
+        background.run(handles.call("registry", "delete", name, seconds=DELETE_SECONDS), None)
     return report
 
 

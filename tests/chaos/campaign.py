@@ -6,48 +6,76 @@ import asyncio
 import random
 import time
 from collections import Counter
+from pathlib import Path
 
 import msgspec
 from tests.chaos.clients import REGIONS, Clients
-from tests.chaos.faults import Faults, Say
+from tests.chaos.faults import Faults, Say, Setting
 from tests.chaos.history import Outcome, violations
+from tests.chaos.records import Asked, End, Fault, Record
 
 import raylite
 from raylite.actors import handles
+from raylite.policies.catalogue import DatabaseEntry
 from raylite.policies.errors import Unreachable
 from raylite.policies.status import CopyCheck, Verified
+from raylite.policies.system import REGISTRY
 
 HEAL_SECONDS = 60.0
 """Once faults are over, all is well again within this time."""
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What happened in one campaign."""
+    """What happened in one campaign. history: the file of all operations and faults, see `records`."""
 
     seed: int
     seconds: float
     faults: dict[str, int]
     outcomes: dict[str, int]
     violations: tuple[str, ...]
+    history: Path
 
 
-async def run(name: str, seed: int, seconds: float, say: Say) -> Report:
+class Grounds(msgspec.Struct, frozen=True):
+    """Folders of campaigns. data: of the system; rules: see `rules`; histories: where they are written."""
+
+    data: Path
+    rules: Path
+    histories: Path
+
+
+async def run(name: str, seed: int, seconds: float, grounds: Grounds, say: Say) -> Report:
     """The campaign of this seed on a database with an empty table `t (client, n)`. Times are the machine's own.
 
     So a seed gives the same faults again, not the same moments.
     """
+    record = Record(grounds.histories / f"{name}.jsonl")
+    try:
+        return await _run(name, seed, seconds, grounds, record, say)
+    finally:
+        record.close()
+
+
+async def _run(name: str, seed: int, seconds: float, grounds: Grounds, record: Record, say: Say) -> Report:
+    began = time.monotonic()
+
+    def tell(what: str) -> None:
+        record.add(Fault(time.monotonic(), what))
+        say(f"{time.monotonic() - began:7.2f} {what}")
+
     chance = random.Random(seed)
     databases = {one: await raylite.connect_async(name, region=one) for one in REGIONS}
-    clients = Clients(databases, random.Random(seed + 1))
-    faults = Faults(name, REGIONS, chance, say)
-    began = time.monotonic()
+    entry: DatabaseEntry = await handles.call(REGISTRY, "lookup", name)
+    setting = Setting(name, entry.database_id, REGIONS, grounds.data, grounds.rules)
+    clients = Clients(databases, random.Random(seed + 1), lambda one: record.add(Asked(one)))
+    faults = Faults(setting, chance, tell)
     try:
         while time.monotonic() - began < seconds:
             await asyncio.sleep(chance.uniform(0.2, 3.0))
             await faults.one()
     finally:
         await faults.end()
-    wrong = [*await _healed(name, clients), *clients.late]
+    wrong = [*faults.wrong, *await _healed(name, clients), *clients.late]
     await clients.stop()
     rows = [
         (int(str(client)), int(str(n)))
@@ -56,7 +84,9 @@ async def run(name: str, seed: int, seconds: float, say: Say) -> Report:
     wrong += violations(clients.operations, rows) + await _copies(name)
     writes = Counter(str(one.outcome) for one in clients.operations if one.is_write)
     writes["reads"] = sum(not one.is_write and one.outcome is Outcome.DONE for one in clients.operations)
-    return Report(seed, time.monotonic() - began, dict(faults.counts), dict(writes), tuple(wrong))
+    record.add(End(tuple(rows), tuple(wrong)))
+    lasted = time.monotonic() - began
+    return Report(seed, lasted, dict(faults.counts), dict(writes), tuple(wrong), record.path)
 
 
 async def _healed(name: str, clients: Clients) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from tests.chaos.history import Operation, Outcome
 
@@ -20,13 +20,21 @@ WRITE = "INSERT INTO t VALUES (?, ?)"
 
 
 class Clients:
-    """Two in each region with sessions, of which they begin new ones now and then, and two that use none."""
+    """Two in each region with sessions, of which they begin new ones now and then, and two that use none.
 
-    def __init__(self, databases: Mapping[str, raylite.AsyncDatabase], chance: random.Random) -> None:
+    ended: is told of each operation.
+    """
+
+    def __init__(
+        self,
+        databases: Mapping[str, raylite.AsyncDatabase],
+        chance: random.Random,
+        ended: Callable[[Operation], None],
+    ) -> None:
         self.operations: list[Operation] = []
         self.late: list[str] = []
         self.last_done = time.monotonic()
-        self._databases, self._chance = databases, chance
+        self._databases, self._chance, self._ended = databases, chance, ended
         self._stopping = False
         regions = [*REGIONS, *REGIONS, "", ""]
         self._tasks = [asyncio.create_task(self._run(*one)) for one in enumerate(regions, 1)]
@@ -82,20 +90,10 @@ class Clients:
         end = time.monotonic()
         if end - start > SECONDS + 5:
             self.late.append(f"{session} waited {end - start:.1f} s")
-        self.operations.append(
-            Operation(
-                session,
-                client,
-                n if writes else 0,
-                outcome,
-                start,
-                end,
-                before,
-                _bookmark(asked),
-                seen,
-                primary,
-            )
-        )
+        number, after = n if writes else 0, _bookmark(asked)
+        one = Operation(session, client, number, outcome, start, end, before, after, seen, primary)
+        self.operations.append(one)
+        self._ended(one)
         return n
 
 
