@@ -29,7 +29,7 @@ _FOLDER_DIGITS: Final = 8
 _FRESH: Final = ".fresh-"
 _ID_BYTES: Final = 16
 _CHECK_BYTES: Final = 16
-_RECORD_VERSION: Final = 1
+_RECORD_VERSION: Final = 2
 
 
 def current_boot() -> str:
@@ -38,7 +38,7 @@ def current_boot() -> str:
 
 
 class Record(msgspec.Struct, frozen=True):
-    """What a database file holds.
+    """What a database file holds; as a file it has a checksum, for a flipped bit can make a bookmark of another epoch.
 
     certain: every entry up to this one, whole. goal: if there is one, parts of entries up to it as well, so nothing
     is read from the file before all up to the goal has been written to it again.
@@ -52,9 +52,8 @@ class Record(msgspec.Struct, frozen=True):
     def encode(self) -> bytes:
         """The record as JSON."""
         goal = str(self.goal) if self.goal else ""
-        return msgspec.json.encode(
-            _Stored(_RECORD_VERSION, self.database_id, self.boot, str(self.certain), goal)
-        )
+        stored = _Stored(_RECORD_VERSION, self.database_id, self.boot, str(self.certain), goal)
+        return msgspec.json.encode(msgspec.structs.replace(stored, check=stored.checksum()))
 
     @classmethod
     def decode(cls, encoded: bytes) -> Record:
@@ -67,6 +66,8 @@ class Record(msgspec.Struct, frozen=True):
             raise Corrupt("a copy's record", "its text", str(error)) from error
         if stored.version != _RECORD_VERSION:
             raise Corrupt("a copy's record", "its version", f"{stored.version}")
+        if stored.check != stored.checksum():
+            raise Corrupt("a copy's record", "its checksum", "it does not fit what the record says")
         return cls(stored.database_id, stored.boot, certain, goal)
 
 
@@ -76,6 +77,12 @@ class _Stored(msgspec.Struct, frozen=True):
     boot: str
     certain: str
     goal: str
+    check: str = ""
+
+    def checksum(self) -> str:
+        """Of all but `check`."""
+        body = msgspec.json.encode(msgspec.structs.replace(self, check=""))
+        return blake2b(body, digest_size=_CHECK_BYTES).hexdigest()
 
 
 class Directory:
@@ -192,8 +199,7 @@ def seal_keys(certain: Bookmark, keys: Keys) -> bytes:
 def open_keys(certain: Bookmark, data: bytes) -> Keys:
     """The keys in these bytes; raises `Corrupt` if they are damaged, or those of another entry.
 
-    There is a checksum because nothing else would show that a key or an outcome changed: unlike the record's
-    bookmarks, they are compared with no log.
+    There is a checksum because nothing else would show that a key or an outcome changed.
     """
     check, body = data[:_CHECK_BYTES], data[_CHECK_BYTES:]
     place = str(certain).encode()

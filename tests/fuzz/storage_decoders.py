@@ -207,6 +207,7 @@ DECODERS = (
         "a copy's record",
         (CopyRecord(DATABASE, "boot", START, PLACE).encode(), CopyRecord(DATABASE, "boot", PLACE).encode()),
         lambda data: CopyRecord.decode(data).encode(),
+        covered=True,
     ),
     Decoder(
         "a copy's keys",
