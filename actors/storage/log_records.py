@@ -188,7 +188,9 @@ def encode_place(place: Bookmark) -> bytes:
 
 
 def decode_place(payload: memoryview) -> Bookmark:
-    """The bookmark at the beginning of a payload."""
+    """The bookmark at the beginning of a payload; raises `Corrupt` if that is shorter."""
+    if len(payload) < PLACE_BYTES:
+        raise Corrupt("a journal", "a record's place", f"{len(payload)} bytes where it has {PLACE_BYTES}")
     return Bookmark(*_PLACE.unpack(payload[:PLACE_BYTES]))
 
 

@@ -102,6 +102,8 @@ def test_a_piece_is_its_place_and_its_bytes(place: Bookmark, encoded: bytes) -> 
     head = head_of(data, 0, 0)
     assert parts.size == len(data) == head.end
     assert decode_place(memoryview(data)[head.payload :]) == place
+    with pytest.raises(Corrupt, match="27 bytes"):
+        decode_place(memoryview(data)[head.payload :][:27])
     assert data[head.payload + PLACE_BYTES :] == encoded
 
 
