@@ -36,7 +36,7 @@ fuzz examples="5000" *args:
 bench *args:
     uv run --locked --all-extras python -m benchmarks {{args}}
 
-# kills and stops of all actors under load, and a check of everything that clients were told
+# kills, stops, cuts and damage of all actors under load, and a check of everything that clients were told
 chaos *args:
     PYTHONPATH=. uv run --locked --all-extras python -m tests.chaos {{args}}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import shutil
 import sys
 import tempfile
 import time
@@ -17,6 +18,7 @@ from tests.chaos.campaign import Grounds, Report, run
 
 import raylite
 from raylite.actors import handles
+from raylite.actors.cluster import read_cluster_file
 from raylite.router.background import background
 
 DELETE_SECONDS = 60.0
@@ -67,9 +69,20 @@ def campaign(seed: int, seconds: float, grounds: Grounds, console: Console) -> R
     console.print(f"history: {report.history}")
     for one in report.violations:
         console.print(f"VIOLATION {one}", style="red")
-    if not report.violations:
+    if report.violations:
+        console.print(f"logs of its actors: {_keep_logs(grounds, name)}")
+    else:
         background.run(handles.call("registry", "delete", name, seconds=DELETE_SECONDS), None)
     return report
+
+
+def _keep_logs(grounds: Grounds, name: str) -> Path:
+    """Copies what all processes of the system have logged beside the histories; returns where to."""
+    running, kept = read_cluster_file(grounds.data), grounds.histories / f"{name}-logs"
+    assert running is not None, "the system still runs"
+    logs = Path(running.temp_dir) / "session_latest" / "logs"
+    shutil.copytree(logs, kept, symlinks=True, ignore_dangling_symlinks=True, dirs_exist_ok=True)
+    return kept
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 from tests.chaos.clients import REGIONS, Clients
-from tests.chaos.faults import Faults, Say, Setting
+from tests.chaos.faults import FOLLOWERS, Faults, Say, Setting
 from tests.chaos.history import Outcome, violations
 from tests.chaos.records import Asked, End, Fault, Record
 
@@ -18,7 +18,7 @@ import raylite
 from raylite.actors import handles
 from raylite.policies.catalogue import DatabaseEntry
 from raylite.policies.errors import Unreachable
-from raylite.policies.status import CopyCheck, Verified
+from raylite.policies.status import ActorStatus, CopyCheck, Verified
 from raylite.policies.system import REGISTRY
 
 HEAL_SECONDS = 60.0
@@ -81,7 +81,7 @@ async def _run(name: str, seed: int, seconds: float, grounds: Grounds, record: R
         (int(str(client)), int(str(n)))
         for client, n in await databases[REGIONS[0]].prepare("SELECT * FROM t").raw()
     ]
-    wrong += violations(clients.operations, rows) + await _copies(name)
+    wrong += violations(clients.operations, rows) + await _copies(name) + await _followers()
     writes = Counter(str(one.outcome) for one in clients.operations if one.is_write)
     writes["reads"] = sum(not one.is_write and one.outcome is Outcome.DONE for one in clients.operations)
     record.add(End(tuple(rows), tuple(wrong)))
@@ -95,6 +95,25 @@ async def _healed(name: str, clients: Clients) -> list[str]:
     except TimeoutError:
         return [f"{name}: no write was acknowledged within {HEAL_SECONDS} s of the last fault"]
     return []
+
+
+async def _followers() -> list[str]:
+    """Every follower answers, and has nothing to complain of."""
+    return [one for found in await asyncio.gather(*map(_back, FOLLOWERS)) for one in found]
+
+
+async def _back(follower: str) -> list[str]:
+    """What is still wrong with it when it has had its time."""
+    until = time.monotonic() + HEAL_SECONDS
+    while True:
+        try:
+            status: ActorStatus = await handles.call(follower, "status", seconds=5)
+            problems = list(status.problems)
+        except raylite.Error as error:
+            problems = [str(error)]
+        if not problems or time.monotonic() > until:
+            return [f"{follower}, {HEAL_SECONDS} s after the last fault: {one}" for one in problems]
+        await asyncio.sleep(0.3)
 
 
 async def _copies(name: str) -> list[str]:

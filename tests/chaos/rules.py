@@ -99,7 +99,7 @@ class World:
     def __init__(self, folder: Path, me: str = "") -> None:
         self.me = me
         self._path = folder / _NAME
-        self._read_ns = 0
+        self._read = (0, 0)
         self._rules = _Rules()
 
     def cut(self, source: str, target: str) -> Cut | None:
@@ -122,10 +122,10 @@ class World:
 
     def _current(self) -> _Rules:
         try:
-            changed_ns = self._path.stat().st_mtime_ns
-            if changed_ns != self._read_ns:
+            found = self._path.stat()
+            if (found.st_mtime_ns, found.st_ino) != self._read:
                 self._rules = msgspec.json.decode(self._path.read_bytes(), type=_Rules)
-                self._read_ns = changed_ns
+                self._read = found.st_mtime_ns, found.st_ino
         except FileNotFoundError:
             self._rules = _Rules()
         return self._rules
