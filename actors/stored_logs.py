@@ -52,7 +52,7 @@ class StoredLogs:
             self._restore(database)
         self._reached, self._trimmed = journal.started_in, True
         self._discard_at = 0.0
-        self._commit = GroupCommit(journal, asyncio.get_running_loop())
+        self._commit = GroupCommit(journal, asyncio.get_running_loop(), crash)
 
     @property
     def has_room(self) -> bool:
@@ -160,10 +160,13 @@ class StoredLogs:
         replies: Sequence[tuple[Reply, Payload]],
         result: Outcome,
     ) -> None:
-        """All of it is synced and the replies may leave; or none of it counts, and the log goes back to the disk's."""
+        """All of it is synced and the replies may leave; or none of it counts, and the log goes back to the disk's.
+
+        Once the journal is broken nothing leaves: this process ends.
+        """
         if isinstance(result, StorageFailed):
-            self._crash(result)
-        elif isinstance(result, Error):
+            return
+        if isinstance(result, Error):
             self.full = result
             if database in self._stored_logs:
                 self._restore(database)

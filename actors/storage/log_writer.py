@@ -44,18 +44,20 @@ class GroupCommit:
     A full disk (`StorageFull`) fails all that waits, and what is submitted before those callbacks have run: later
     records build on earlier ones, and an answer without records vouches for them. Once they have run, the journal
     holds what was reported as stored and nothing else; submitters go back to that before they submit again.
-    Any other failure is final: it fails all that waits and all that comes.
+    Any other failure is final: it fails all that waits and all that comes, and goes to `broken`, called on the loop,
+    for it may happen when nothing waits: while room is reserved, or an idle journal is marked as synced.
     """
 
     def __init__(
         self,
         journal: Journal,
         loop: asyncio.AbstractEventLoop,
+        broken: Callable[[StorageFailed], None],
         *,
         batch_bytes: int = JOURNAL_BATCH_BYTES,
         queue_bytes: int = JOURNAL_QUEUE_BYTES,
     ) -> None:
-        self._journal, self._loop = journal, loop
+        self._journal, self._loop, self._broken = journal, loop, broken
         self._batch_bytes, self._queue_bytes = batch_bytes, queue_bytes
         self._changed = Condition()
         self._queue: deque[_Waiting] = deque()
@@ -227,6 +229,8 @@ class GroupCommit:
             self._waiting_bytes = 0
             self._failing = False
             self._changed.notify()
+        if isinstance(error, StorageFailed):
+            self._broken(error)
         self._deliver(deque((one.done, error) for one in batch))
 
 

@@ -33,10 +33,13 @@ class HeldDisk(Disk):
 
 
 class Submitter:
-    """Submits on the running loop and keeps the outcomes in the order in which they came."""
+    """Submits on the running loop and keeps the outcomes in the order in which they came.
 
-    def __init__(self, group: GroupCommit) -> None:
-        self.group = group
+    broken: final failures that were told.
+    """
+
+    def __init__(self, group: GroupCommit, broken: Sequence[StorageFailed] = ()) -> None:
+        self.group, self.broken = group, broken
         self.outcomes: list[tuple[str, Outcome]] = []
         self._changed = asyncio.Event()
 
@@ -84,9 +87,10 @@ def run(disk: Disk, body: Callable[[Submitter, Journal], Coroutine[None, None, N
         journal = opened(disk)
         journal.write(begin("a"))
         journal.sync()
-        group = GroupCommit(journal, asyncio.get_running_loop(), **limits)
+        broken: list[StorageFailed] = []
+        group = GroupCommit(journal, asyncio.get_running_loop(), broken.append, **limits)
         try:
-            await body(Submitter(group), journal)
+            await body(Submitter(group, broken), journal)
         finally:
             group.close()
 
@@ -228,6 +232,7 @@ def test_a_failed_sync_fails_all_that_waits_and_all_that_comes() -> None:
         await submitter.wait_for(3)
         assert submitter.names == ["0", "1", "heartbeat"]
         assert submitter.errors() == [StorageFailed] * 3
+        assert len(submitter.broken) == 1
         for records in (made[2:], []):
             with pytest.raises(StorageFailed):
                 submitter.submit("late", records)
@@ -319,7 +324,8 @@ def test_closing_writes_what_waits() -> None:
 
     async def main() -> None:
         journal = opened(disk)
-        group = GroupCommit(journal, asyncio.get_running_loop())
+        broken: list[StorageFailed] = []
+        group = GroupCommit(journal, asyncio.get_running_loop(), broken.append)
         found: list[Outcome] = []
         for records in (begin("a"), entries("a", 5)):
             group.submit(records, found.append)
@@ -328,6 +334,7 @@ def test_closing_writes_what_waits() -> None:
         assert all(isinstance(location, Location) for outcome in found for location in _located(outcome))
         with pytest.raises(StorageFailed, match="closed"):
             group.submit([], found.append)
+        assert not broken
 
     asyncio.run(main())
     disk.lose_power()
