@@ -20,7 +20,7 @@ from tests.chaos.wrong_streams import dialling, wrong_connection
 from raylite.actors import service, stream
 from raylite.actors.storage import log_file
 from raylite.actors.stream import Identity
-from raylite.router import runtime
+from raylite.router import caller
 
 HOOK = {"__RAY_WORKER_PROCESS_SETUP_HOOK_ENV_VAR": "tests.chaos.inside.install"}
 """Ray's own variable: what each worker calls when it starts."""
@@ -49,9 +49,9 @@ def install() -> None:
 def install_in_driver(folder: Path, undo: ExitStack) -> None:
     """In the process of the clients: streams only; `undo` gives it back what it had."""
     world = World(folder, DRIVER)
-    undo.callback(_put, runtime, connect=stream.connect)
+    undo.callback(_put, caller, connect=stream.connect)
     undo.callback(_put, stream, Connection=stream.Connection)
-    _put(runtime, connect=dialling(world))
+    _put(caller, connect=dialling(world))
     _put(stream, Connection=wrong_connection(world))
 
 
