@@ -10,7 +10,7 @@ from tests.chaos.history import Outcome
 from tests.chaos.records import Asked, End, Fault, read
 
 SEED = 11
-SECONDS = 12
+SECONDS = 8
 
 
 def test_no_promise_is_broken(tmp_path: Path) -> None:
