@@ -50,6 +50,10 @@ def everybody_is_where_it_should_be(cluster: SeveralNodes) -> bool:
     return sorted(map(cluster.where, FOLLOWERS)) == sorted(NODES) and regions == ["weur", *REGIONS]
 
 
+async def everybody_is_back(cluster: SeveralNodes) -> bool:
+    return await asyncio.to_thread(everybody_is_where_it_should_be, cluster)
+
+
 async def status_says(cluster: SeveralNodes, tolerated: int, missing: list[str]) -> bool:
     status = await asyncio.to_thread(cluster.command, "status")
     assert isinstance(status, dict)
@@ -113,7 +117,7 @@ def test_a_lost_node_costs_nothing_acknowledged_brings_its_journal_back_or_is_re
         cluster.add(lost)
         background.run(until(lambda: tolerates(2), 45))
         print(f"all five followers {time.monotonic() - moment:.1f} s after that")
-        background.run(until(partial(asyncio.to_thread, everybody_is_where_it_should_be, cluster), 45))
+        background.run(until(partial(everybody_is_back, cluster), 45))
         a_follower_is_replaced_by_command(cluster)
         background.run(writers.acknowledges_after(time.monotonic(), 20))
     finally:
