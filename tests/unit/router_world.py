@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,7 +36,15 @@ class After:
     step: Answer | Failure | Error
 
 
-Step = Answer | Failure | Error | After
+@dataclass(frozen=True)
+class Once:
+    """A step that is taken once something has happened elsewhere."""
+
+    happened: threading.Event
+    step: Answer | Failure | Error
+
+
+Step = Answer | Failure | Error | After | Once
 HANG = After(1e6, NoReply("nobody", "this should have been given up"))
 
 
@@ -127,6 +136,10 @@ class World:
             step: Step = steps.popleft()
         else:
             step = self.answered = self.answer(query, actor)
+        if isinstance(step, Once):
+            while not step.happened.is_set():
+                await asyncio.sleep(0.001)
+            step = step.step
         if isinstance(step, After):
             await asyncio.sleep(step.seconds)
             step = step.step

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from tests.unit.router_world import NEAR, PRIMARY, READ, WRITE, After, World, failed, mark
+from tests.unit.router_world import NEAR, PRIMARY, READ, WRITE, After, Once, World, failed, mark
 
 from raylite.policies import limits
 from raylite.policies.errors import NoReply, OutcomeUnknown, ParameterError, StatementError, StorageFull
@@ -121,7 +121,8 @@ def test_an_interrupt_ends_the_wait_and_the_session_stays_usable_and_in_order(wo
 
 def test_an_interrupted_query_whose_turn_has_not_come_never_runs(world: World) -> None:
     session = database(world).with_session()
-    world.on(NEAR, After(1.0, world.answer(_query())))
+    interrupted = threading.Event()
+    world.on(NEAR, Once(interrupted, world.answer(_query())))
     with ThreadPoolExecutor(1) as threads:
         first = threads.submit(session.prepare(WRITE).run)
         wait_until(lambda: world.under_way)
@@ -130,6 +131,8 @@ def test_an_interrupted_query_whose_turn_has_not_come_never_runs(world: World) -
         with pytest.raises(KeyboardInterrupt):
             session.prepare("INSERT INTO t VALUES (2)").run()
         killer.join()
+        wait_until(lambda: not _two_wait())
+        interrupted.set()
         first.result(SOON)
     session.prepare(READ).all()
     assert [one.statements[0].sql for _, one, _ in world.asked] == [WRITE, READ]
