@@ -143,6 +143,13 @@ class Primary(PastMethods, Service):
         """See `Admission.run`; raises as `_open_for`."""
         return await self._open_for(database).run(bookmark, seconds, job)
 
+    async def _run_once_open(
+        self, database: str, bookmark: str, seconds: float, job: Job
+    ) -> tuple[Ran, Bookmark]:
+        """As `_run`, for steps of transfers, which nobody sends again: a reign that begins is waited for."""
+        await self._opens(min(seconds, limits.QUERY_SECONDS))
+        return await self._run(database, bookmark, seconds, job)
+
     def _admitted(self, database: str, bookmark: str) -> AbstractContextManager[None]:
         """See `Admission.admitted`; raises as `_open_for`."""
         return self._open_for(database).admitted(bookmark)
@@ -182,7 +189,7 @@ class Primary(PastMethods, Service):
             Directory.claim_or_fresh, self.place(config.directory), limits.LEASE_SECONDS
         )
         spool = await asyncio.to_thread(Spool, self._directory.spool)
-        self._transfers = PrimaryTransfers(self.name, self.region, spool, self._run)
+        self._transfers = PrimaryTransfers(self.name, self.region, spool, self._run_once_open)
         reign = core.PrimaryCore(
             config.database_id, config.database, config.members, self._directory.id, jitter=random.random()
         )

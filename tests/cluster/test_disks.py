@@ -137,10 +137,20 @@ def flip(folder: Path, text: bytes) -> int:
     return count
 
 
-def write_marked(database: raylite.Database, text: str) -> None:
-    """Writes a row that can be found in journals, and something behind it: so it is no torn tail there."""
+def has(folder: Path, text: bytes) -> bool:
+    return any(text in segment.read_bytes() for segment in folder.glob(f"*{SEGMENT_SUFFIX}"))
+
+
+def write_marked(database: raylite.Database, text: str, *folders: Path) -> None:
+    """Writes a row that can be found in these journals, and something behind it: so it is no torn tail there."""
     database.exec(f"CREATE TABLE marked (a); INSERT INTO marked VALUES ('{text}')")
-    database.prepare("INSERT INTO t VALUES (0, 0)").run()
+    deadline = time.monotonic() + 10
+    while not all(has(folder, text.encode()) for folder in folders):
+        assert time.monotonic() < deadline, "a quorum is enough, but these are slow"
+        time.sleep(0.1)
+    for _ in range(20):
+        database.prepare("INSERT INTO t VALUES (0, 0)").run()
+        time.sleep(0.02)
 
 
 async def reads(database: raylite.AsyncDatabase, sql: str, expected: object, seconds: float = 30) -> None:
@@ -160,7 +170,7 @@ def test_flipped_bits_in_a_journal(database: raylite.Database, disks: list[Small
     folder = disks[0].path.parent / "3"
     for n in range(50):
         database.prepare("INSERT INTO t VALUES (1, ?)").bind(n).run()
-    write_marked(database, "a text that stands nowhere else")
+    write_marked(database, "a text that stands nowhere else", folder)
     with dead(3, folder):
         assert flip(folder, b"a text that stands nowhere else")
     entry = background.run(handles.call("registry", "lookup", database.name))
@@ -213,9 +223,9 @@ def test_a_follower_that_lost_its_disk_joins_anew(
 
 def test_a_damaged_follower_is_asked_for_nothing(database: raylite.Database, disks: list[SmallMount]) -> None:
     """A new replica and a new primary are filled from followers: none gets a byte of what was damaged."""
-    write_marked(database, "another text of its own")
-    for index in (3, 4):
-        folder = disks[0].path.parent / str(index)
+    folders = {index: disks[0].path.parent / str(index) for index in (3, 4)}
+    write_marked(database, "another text of its own", *folders.values())
+    for index, folder in folders.items():
         with dead(index, folder):
             assert flip(folder, b"another text of its own")
 

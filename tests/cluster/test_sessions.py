@@ -56,10 +56,21 @@ async def _run(name: str, case: Case, *, streams: bool) -> None:
         await runtime.close()
 
 
+async def served_near(session: raylite.AsyncSession, region: str) -> None:
+    """Waits until this region's replica has started."""
+    async with asyncio.timeout(60):
+        while True:
+            meta = (await session.prepare("SELECT 1").all()).meta
+            if (meta.served_by_region, meta.served_by_primary) == (region, False):
+                return
+            await asyncio.sleep(0.1)
+
+
 def test_a_session_reads_its_own_writes_from_its_own_region(run: Callable[[Case], None]) -> None:
     async def case(open_in: Open) -> None:
         for region in REGIONS:
             session = (await open_in(region)).with_session()
+            await served_near(session, region)
             served: list[tuple[str, bool]] = []
             for n in range(10 * REGIONS.index(region), 10 * REGIONS.index(region) + 10):
                 await session.prepare("INSERT INTO t VALUES (?, ?)").bind(1, n).run()
