@@ -75,16 +75,19 @@ class Databases:
     async def wake(self, name: str) -> DatabaseEntry:
         """The database of this name, with its primary; what is awake is left as it is. Raises as `complete`.
 
-        Its replicas are for `finish`, best when the primary is up: processes that start hold each other up.
+        Its replicas are for `finish_one`, best when the primary is up: processes that start hold each other up.
         """
         async with self._one_change:
             entry = await self._catalogue.get(name)
             if not entry.asleep and entry.members is not None:
                 return entry
             await self._catalogue.wake(entry.database_id)
-            self.unfinished[name] = ""
-            entry = await self._enlist(msgspec.structs.replace(entry, asleep=False))
-            await self._cluster.start_primary(self.config_of(entry))
+            try:
+                entry = await self._enlist(msgspec.structs.replace(entry, asleep=False))
+                await self._cluster.start_primary(self.config_of(entry))
+            except Error as error:
+                self.unfinished[name] = str(error)
+                raise
             return entry
 
     async def fall_asleep(self, entry: DatabaseEntry, since_us: int) -> None:

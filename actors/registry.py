@@ -28,6 +28,7 @@ from raylite.actors.removal import Removal
 from raylite.actors.service import Surroundings, wall_us
 from raylite.actors.supervision import Supervision
 from raylite.actors.surveyor import Surveyor
+from raylite.actors.waking import Waking
 from raylite.policies import limits
 from raylite.policies.catalogue import DatabaseEntry, Fork
 from raylite.policies.errors import Error, Unreachable
@@ -72,6 +73,7 @@ class Registry(Primary):
             followers.node_answers,
             self._databases.unchanged,
         )
+        self._waking = Waking(self._catalogue, self._databases, cluster, self._announce, self.hold)
         self._publication = Publication(self._catalogue, cluster, self.ready)
         self._ready = asyncio.Event()
         self._due = asyncio.Event()
@@ -169,19 +171,11 @@ class Registry(Primary):
     async def wake(self, name: str) -> DatabaseEntry:
         """The database of this name, whose primary is started if it is asleep, and which routers are told of.
 
-        Returns before that is up. Raises `DatabaseNotFound`, or `Unreachable`: then it may have been started.
+        Returns before that is up. Raises `DatabaseNotFound`, or `Unreachable`: then it may have been started, or so
+        many others are being woken that it has to wait.
         """
         await self.ready()
-        entry = await self._databases.wake(name)
-        await self._announce()
-        if name in self._databases.unfinished:
-            self.hold(self._wake_replicas(name))
-        return entry
-
-    async def _wake_replicas(self, name: str) -> None:
-        with contextlib.suppress(Error):
-            await self._cluster.wait_for(primary_name(name), limits.CALL_SECONDS)
-        await self._databases.finish_one(name)
+        return await self._waking.wake(name)
 
     async def rest(self, database_id: str) -> bool:
         """See `Registrar.rest`."""

@@ -206,6 +206,8 @@ WATCH_SECONDS = 20.0
 # Hibernation
 HIBERNATE_SECONDS = 600.0
 """A database that nobody has asked for so long has no process any more, unless the system says otherwise."""
+WOKEN_AT_ONCE = 4
+"""For each node, so many databases are being woken at the same time at most; others wait for their turn."""
 SETTLE_SECONDS = 30.0
 """A primary that is to end confirms and uploads the rest within this time, or goes on."""
 SETTLED_SECONDS = 30.0

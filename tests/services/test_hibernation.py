@@ -13,6 +13,7 @@ from tests.services.local_system import LocalSystem
 from tests.services.test_registry import World, run
 from tests.services.test_system import until
 
+from raylite.actors import waking
 from raylite.actors.cold import marker
 from raylite.actors.cold.folder import open_store
 from raylite.actors.core import messages as m
@@ -61,6 +62,53 @@ def test_a_new_database_has_followers_and_no_actors_until_it_is_woken(tmp_path: 
         await world.now.wake("a")
         assert len(world.cluster.done) == started  # what is awake is left alone
         assert (await world.now.overview()).asleep == 0
+
+    run(tmp_path, case)
+
+
+def at_once(world: World) -> int:
+    return limits.WOKEN_AT_ONCE * len(world.cluster.alive)
+
+
+async def create_many(world: World) -> list[str]:
+    """More databases without replicas than are woken at the same time."""
+    names = [f"d{index:02}" for index in range(2 * at_once(world) + 1)]
+    for name in names:
+        await world.now.create(name, "weur", "enam", "disabled")
+    return names
+
+
+def test_of_many_that_are_woken_at_once_few_start_at_the_same_time(tmp_path: Path) -> None:
+    def started(world: World) -> int:
+        return len({one[1] for one in world.cluster.done if one[0] == "primary"})
+
+    async def case(world: World) -> None:
+        names = await create_many(world)
+        world.cluster.up.clear()
+        woken = [asyncio.create_task(world.now.wake(name)) for name in names]
+        done, _ = await asyncio.wait(woken, timeout=1.0)
+        assert len(done) == started(world) == at_once(world)
+        world.cluster.up.set()
+        assert sorted(entry.name for entry in await asyncio.gather(*woken)) == names
+        assert started(world) == len(names)
+
+    run(tmp_path, case)
+
+
+def test_who_waits_long_to_be_woken_is_told_so_and_can_ask_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waking, "_WAIT_SECONDS", 0.05)
+
+    async def case(world: World) -> None:
+        *others, last = await create_many(world)
+        world.cluster.up.clear()
+        await asyncio.gather(*(world.now.wake(name) for name in others[: at_once(world)]))
+        with pytest.raises(Unreachable, match="being woken"):
+            await world.now.wake(last)
+        assert (await world.now.lookup(last)).asleep
+        world.cluster.up.set()
+        assert not (await world.now.wake(last)).asleep
 
     run(tmp_path, case)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from raylite.actors.ports import Survey, Whereabouts
@@ -13,7 +14,7 @@ from raylite.policies.system import Node, PrimaryConfig, Site, replica_name
 
 
 class FakeCluster:
-    """Notes every call in `done`. there, state: of every actor; "" if they say nothing of themselves."""
+    """Notes every call in `done`. there, state: of every actor; "" if they say nothing of themselves; up: all are."""
 
     def __init__(self, nodes: Sequence[Node] = ()) -> None:
         self.alive = list(nodes)
@@ -23,6 +24,8 @@ class FakeCluster:
         self.idle_seconds = 0.0
         self.there, self.state = Whereabouts("node-1"), ""
         self.failing: set[str] = set()
+        self.up = asyncio.Event()
+        self.up.set()
         self.table = RoutingTable(0, {})
 
     async def start_primary(self, config: PrimaryConfig, avoid: str = "", *, strictly: bool = False) -> None:
@@ -37,6 +40,7 @@ class FakeCluster:
 
     async def wait_for(self, actor: str, seconds: float) -> None:
         self.done.append(("wait", actor))
+        await self.up.wait()
 
     async def kill(self, actor: str) -> None:
         self.done.append(("kill", actor))
