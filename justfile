@@ -48,6 +48,10 @@ failover *args:
 hibernation *args:
     uv run --locked --all-extras python -m benchmarks.hibernation {{args}}
 
+# how long a fork of a large database takes, beside a copy of the file, e.g. `just fork --megabytes 200`
+fork *args:
+    uv run --locked --all-extras python -m benchmarks.fork {{args}}
+
 # cluster tests again and again, to find what fails seldom
 soak times="10":
     for round in $(seq {{times}}); do uv run --locked --all-extras pytest tests/cluster || exit 1; done

@@ -18,7 +18,7 @@ from raylite.actors.cold.names import SegmentName
 from raylite.actors.cold.segment_reader import SegmentReader
 from raylite.actors.cold.snapshot import read_chunk
 from raylite.actors.core.keys import Keys
-from raylite.actors.core.piece import Piece, decode_header, decode_pages, describe, note_of
+from raylite.actors.core.piece import Piece, decode_header, decode_pages, describe, note_of, runs
 from raylite.actors.storage.files import Files, full_as_error
 from raylite.actors.storage.image import PAGE_SIZE
 from raylite.policies.bookmark import Bookmark
@@ -125,8 +125,8 @@ class _Writing:
             raise Corrupt("cold storage", where, error.reason) from error
         if pages.numbers and header.page_size != PAGE_SIZE:
             raise Corrupt("cold storage", where, f"the piece at {piece.place} has pages of another size")
-        for number, content in zip(pages.numbers, pages.contents, strict=True):
-            self._files.pwrite(self._descriptor, bytes(content), (number - 1) * PAGE_SIZE)
+        for number, contents in runs(pages):
+            self._files.pwrite(self._descriptor, contents, (number - 1) * PAGE_SIZE)
         if header.last and header.database_pages:
             self._pages = header.database_pages
             self._files.truncate(self._descriptor, self._pages * PAGE_SIZE)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import enum
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
 import msgspec
@@ -124,6 +124,15 @@ def decode_pages(encoded: bytes | memoryview) -> tuple[Header, Pages]:
     first += 4 * count
     size = header.page_size
     return header, Pages(numbers, [view[first + i * size : first + (i + 1) * size] for i in range(count)])
+
+
+def runs(pages: Pages) -> Iterator[tuple[int, bytes]]:
+    """The pages as they can be written at once: the first number of those that follow each other, and all of them."""
+    first = 0
+    for end, number in enumerate(pages.numbers, 1):
+        if end == len(pages.numbers) or pages.numbers[end] != number + 1:
+            yield pages.numbers[first], b"".join(pages.contents[first:end])
+            first = end
 
 
 def note_of(header: Header) -> bytes:

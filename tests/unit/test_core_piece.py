@@ -18,6 +18,7 @@ from raylite.actors.core.piece import (
     describe_all,
     encode,
     encode_members,
+    runs,
 )
 from raylite.policies.bookmark import Bookmark, extend, origin
 from raylite.policies.errors import Corrupt
@@ -90,6 +91,17 @@ def test_any_bytes_are_refused_or_are_a_piece_that_encodes_to_them(data: bytes) 
     except Corrupt:
         return
     assert encode(header, pages) == data
+
+
+@given(st.lists(st.integers(1, 12), unique=True).map(sorted))
+def test_runs_are_the_longest_stretches_of_pages_that_follow_each_other(numbers: list[int]) -> None:
+    contents = [bytes([number] * 2) for number in numbers]
+    found = list(runs(Pages(numbers, contents)))
+    assert b"".join(one for _, one in found) == b"".join(contents)
+    written = [first + index for first, one in found for index in range(len(one) // 2)]
+    assert written == numbers
+    ends = [first + len(one) // 2 for first, one in found]
+    assert not {first for first, _ in found} & set(ends)
 
 
 @given(pieces(), st.data())
