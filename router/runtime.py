@@ -54,14 +54,19 @@ class Runtime:
         return self._callers[region]
 
     async def entry(self, name: str) -> RouteEntry:
-        """Who serves this database; one that neither this nor the routing actor knows of is woken by the registry."""
+        """Who serves this database; one that neither this nor the routing actor knows of is woken by the registry.
+
+        Raises `DatabaseNotFound`, and `Unreachable` if the registry cannot be asked, or the routing actor not be told.
+        """
         if name not in self._table.routes:
             await self.refresh(0)
         if name not in self._table.routes:
             await handles.call(REGISTRY, "wake", name)
             await self.refresh(0)
         if name not in self._table.routes:
-            raise DatabaseNotFound(name)
+            raise Unreachable(
+                primary_name(name), "it was woken, but the routing actor does not know of it yet"
+            )
         return self._table.routes[name]
 
     @property
