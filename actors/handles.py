@@ -213,7 +213,7 @@ class RayCluster:
 
     async def wait_for(self, actor: str, seconds: float) -> None:
         """See `Cluster.wait_for`."""
-        await call(actor, "endpoint", seconds=seconds)
+        await call(actor, "up", seconds=seconds)
 
     async def kill(self, actor: str) -> None:
         """See `Cluster.kill`."""

@@ -44,7 +44,7 @@ class Cluster(Protocol):
         ...
 
     async def wait_for(self, actor: str, seconds: float) -> None:
-        """Wait until this actor can be reached; raises `Unreachable` if that takes longer."""
+        """Wait until this actor can be asked, a primary until it has opened its database; raises `Unreachable`."""
         ...
 
     async def kill(self, actor: str) -> None:

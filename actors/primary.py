@@ -100,6 +100,10 @@ class Primary(PastMethods, Service):
             case _:
                 raise NotPrimary(self.config.database, self.relay.core.epoch if self.relay else 0)
 
+    async def up(self) -> None:
+        """Returns once it has opened its database, or cannot for now, or after a while."""
+        await self._opens(limits.START_SECONDS)
+
     async def check(self) -> CopyCheck:
         """This copy, read whole on the database's thread; raises `NotPrimary` before it is open."""
         if self._file is None:

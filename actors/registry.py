@@ -156,11 +156,7 @@ class Registry(Primary):
         database_id = database_id or secrets.token_hex(16)
         entry = DatabaseEntry(database_id, name, None, region, wanted, replication, wall_us(), fork)
         entry = await self._databases.create(entry)
-        if fork is None:
-            return entry
-        entry = await self.wake(name)
-        await self._cluster.wait_for(primary_name(name), limits.START_SECONDS / 2)
-        return entry
+        return entry if fork is None else await self.wake(name)
 
     async def lookup(self, name: str) -> DatabaseEntry:
         """The database of this name; raises `DatabaseNotFound`."""

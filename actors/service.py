@@ -119,6 +119,9 @@ class Service:
     def __repr__(self) -> str:
         return f"{self.name} ({self.region})"
 
+    async def up(self) -> None:
+        """Returns once this actor can be asked."""
+
     async def endpoint(self) -> Endpoint:
         """Where this actor listens."""
         return (await self._server).endpoint

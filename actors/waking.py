@@ -55,7 +55,7 @@ class Waking:
                 entry = await self._databases.wake(name)
                 await self._announce()
                 _answer(woken, entry)
-                await self._until_up(primary_name(name))
+                await self._until_up(limits.START_SECONDS / 2, primary_name(name))
         except Error as error:
             if not woken.done():  # whoever asked may have given up
                 woken.set_exception(error)
@@ -66,12 +66,13 @@ class Waking:
         try:
             async with self._turned(entry.name, limits.START_SECONDS):
                 await self._databases.finish_one(entry.name)
-                await self._until_up(*(replica_name(entry.name, one) for one in entry.replicas))
+                replicas = (replica_name(entry.name, one) for one in entry.replicas)
+                await self._until_up(limits.CALL_SECONDS, *replicas)
         except Unreachable as error:
             self._databases.unfinished[entry.name] = str(error)
 
-    async def _until_up(self, *actors: str) -> None:
-        waits = (self._cluster.wait_for(one, limits.CALL_SECONDS) for one in actors)
+    async def _until_up(self, seconds: float, *actors: str) -> None:
+        waits = (self._cluster.wait_for(one, seconds) for one in actors)
         await asyncio.gather(*waits, return_exceptions=True)
 
     @contextlib.asynccontextmanager
