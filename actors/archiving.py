@@ -180,7 +180,10 @@ class Archiving:
         return await self._ground.work(partial(self._past.file, await self._archive(), goal))
 
     async def fork(self, fork_id: str, goal: Bookmark) -> int:
-        """See `PrimaryPast.fork`; `goal` is confirmed."""
+        """See `PrimaryPast.fork`; the time in the entry `goal`, which is confirmed, microseconds.
+
+        The same call again is answered the same.
+        """
         await self.flush(goal)
         archive = await self._archive()
         manifest = await self._ground.work(partial(fork, archive, fork_id, goal, boottime))

@@ -47,6 +47,7 @@ from raylite.policies.system import (
     RegistryPlan,
     Settings,
     Site,
+    copy_directory,
     follower_number,
     primary_name,
     replica_name,
@@ -265,7 +266,7 @@ class RayCluster:
 
     def directory(self, database_id: str, role: str) -> str:
         """See `Cluster.directory`."""
-        return os.path.join("databases", database_id, role)
+        return copy_directory(database_id, role)
 
 
 def start_follower(site: Site, settings: Settings) -> Any:

@@ -41,7 +41,7 @@ from raylite.policies.errors import Error, NotPrimary, Overloaded, StorageFull, 
 from raylite.policies.query import Answer, Failure, Query
 from raylite.policies.quorum import Members
 from raylite.policies.status import ActorStatus, CopyCheck
-from raylite.policies.system import PrimaryConfig, Settings, primary_name
+from raylite.policies.system import PrimaryConfig, Settings, copy_directory, primary_name
 from raylite.policies.transfer import TransferRequest
 
 
@@ -72,6 +72,7 @@ class Primary(PastMethods, Service):
             archive=lambda: self.archiving,
             admitted=self._admitted,
             run=self._run,
+            place=lambda database_id: self.place(copy_directory(database_id, "primary")),
         )
         self._hand_over = HandOver(self._commit)
         self.hold(self._start())

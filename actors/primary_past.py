@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 from raylite.actors.archiving import Archiving
+from raylite.actors.cold.fork import fork_base
 from raylite.actors.primary_transfers import Run, take
 from raylite.actors.storage.engine import Execution
+from raylite.actors.storage.generation import Generation
 from raylite.actors.storage.replacement import Replacement
+from raylite.actors.storage.snapshot import Snapshot
 from raylite.policies import limits
 from raylite.policies.bookmark import Bookmark
-from raylite.policies.errors import NotAllowed, NotPrimary
+from raylite.policies.catalogue import Fork
+from raylite.policies.errors import Error, NotAllowed, NotPrimary
 from raylite.policies.query import Query
 from raylite.policies.status import Restored, TimeSpan, Verified
 
@@ -21,7 +28,8 @@ Admitted = Callable[[str, str], AbstractContextManager[object]]
 
 class PrimaryPast:
     """That of one primary. cold: whether there is cold storage; opens: waits until the primary can be asked, or so many
-    seconds; archive: None before that; run: as of `PrimaryTransfers`."""
+    seconds; archive: None before that; run: as of `PrimaryTransfers`; place: where a database's primary, if it is on
+    this node, has its files."""
 
     def __init__(
         self,
@@ -33,9 +41,11 @@ class PrimaryPast:
         archive: Callable[[], Archiving | None],
         admitted: Admitted,
         run: Run,
+        place: Callable[[str], Path],
     ) -> None:
         self._database, self._database_id, self._cold = database, database_id, cold
         self._opens, self._archive, self._admitted, self._run = opens, archive, admitted, run
+        self._place = place
 
     async def read(self, query: Query) -> tuple[Execution, Bookmark]:
         """What the query finds in the database as it was; see `Archiving.read`."""
@@ -63,15 +73,29 @@ class PrimaryPast:
         _, mark = await self._run(self._database_id, bookmark, seconds, replacement.run)
         return Restored(str(mark), replacement.undo)
 
-    async def fork(self, fork_id: str, bookmark: str) -> int:
-        """Makes what a database of that id begins with, in cold storage; the time in the entry, microseconds.
+    async def fork(self, fork_id: str, bookmark: str) -> Fork:
+        """Makes what a database of that id begins with, in cold storage. bookmark: "" for what this one is now.
 
-        The same call again is answered the same. Raises `BookmarkError` if that entry is not kept any more, and
-        `Unreachable` if cold storage is away.
+        Of what this database is now a clone is laid where the fork's primary looks first, if it starts on this node.
+        Raises `BookmarkError` if that entry is not kept any more, and `Unreachable` if cold storage is away.
         """
         await self._opens(limits.START_SECONDS)
         with self._admitted(self._database_id, bookmark):
-            return await self._required().fork(fork_id, Bookmark.parse(bookmark))
+            taken = await take(self._run, self._database_id, bookmark)
+            try:
+                goal = Bookmark.parse(bookmark) if bookmark else taken.bookmark
+                time_us = await self._required().fork(fork_id, goal)
+                if goal.digest == taken.bookmark.digest:
+                    await self._seed(fork_id, goal, taken.snapshot)
+            finally:
+                taken.snapshot.close()
+        return Fork(self._database, str(goal), time_us)
+
+    async def _seed(self, fork_id: str, goal: Bookmark, snapshot: Snapshot) -> None:
+        """Whoever does not find it, whole, builds the file from cold storage."""
+        place, base = self._place(fork_id), fork_base(fork_id, goal)
+        with contextlib.suppress(Error, OSError):
+            await asyncio.to_thread(Generation.seed, place, fork_id, base, snapshot.clone)
 
     async def verify(self) -> Verified:
         """Compares the database, whole, with what cold storage alone gives at the same entry; see `cold.verify`."""
@@ -108,7 +132,7 @@ class PastMethods:
         """See `PrimaryPast.restore`."""
         return await self.past.restore(bookmark)
 
-    async def fork(self, fork_id: str, bookmark: str) -> int:
+    async def fork(self, fork_id: str, bookmark: str) -> Fork:
         """See `PrimaryPast.fork`."""
         return await self.past.fork(fork_id, bookmark)
 

@@ -103,6 +103,11 @@ def follower_number(name: str) -> int:
     return int(name.rpartition(":")[2])
 
 
+def copy_directory(database_id: str, role: str) -> str:
+    """Where a primary or replica keeps its files, within its node's data directory."""
+    return f"databases/{database_id}/{role}"
+
+
 def primary_name(database: str) -> str:
     """The actor name of a database's primary."""
     return f"primary:{database}"

@@ -106,9 +106,9 @@ class AsyncDatabase:
         Cold storage is not copied; the fork answers once its primary's file was built from there. Raises what `at`
         does, `DatabaseExists`, `InvalidName`, and `Unreachable` if nobody can say whether it was made.
         """
-        bookmark = await self._newest(self.seconds) if moment is None else bookmark_in(moment)
+        bookmark = "" if moment is None else bookmark_in(moment)
         if bookmark is None:
-            assert moment is not None, "now is a bookmark"
+            assert moment is not None, "now is no time"
             bookmark = await self._desk.moment(time_us(moment))
         return await self._desk.fork(name, bookmark)
 

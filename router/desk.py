@@ -44,7 +44,7 @@ class Desk(Protocol):
         ...
 
     async def fork(self, name: str, bookmark: str) -> AsyncDatabase:
-        """A new database that begins as this one was at that bookmark."""
+        """A new database that begins as this one was at that bookmark, "" for now."""
         ...
 
     async def verify(self) -> Verified:

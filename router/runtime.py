@@ -135,8 +135,7 @@ class _Desk:
             await handles.call(REGISTRY, "lookup", name)
             raise DatabaseExists(name)
         fork_id = secrets.token_hex(16)
-        time_us: int = await self._ask_primary("fork", fork_id, bookmark)
-        fork = Fork(self._name, bookmark, time_us)
+        fork: Fork = await self._ask_primary("fork", fork_id, bookmark)
         where = (await self._runtime.entry(self._name)).primary.region
         entry: DatabaseEntry = await handles.call(
             REGISTRY, "create", name, where, where, "auto", fork_id, fork, seconds=limits.START_SECONDS

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -71,14 +72,35 @@ class Generation:
     @classmethod
     def anew(cls, directory: Directory, database_id: str, doubt: str) -> Generation:
         """A generation with an empty file at the database's origin; what was there before is removed."""
+
+        def write(path: Path) -> None:
+            try:
+                path.write_bytes(EMPTY)
+            except OSError as error:
+                raise full_or(error, str(path)) from error
+
+        return cls._made(directory, Record(database_id, directory.boot, origin(database_id)), write, doubt)
+
+    @classmethod
+    def seed(cls, path: Path, database_id: str, certain: Bookmark, write: Callable[[Path], None]) -> None:
+        """Has the directory at `path` hold a file that `write` makes, which is at that entry, for whoever claims it.
+
+        Raises `Unreachable` if a process uses the directory, and what `write` raises; then it holds nothing.
+        """
+        directory = Directory.claim(path, 0)
+        try:
+            cls._made(directory, Record(database_id, directory.boot, certain), write, "")
+        finally:
+            directory.release()
+
+    @classmethod
+    def _made(
+        cls, directory: Directory, record: Record, write: Callable[[Path], None], doubt: str
+    ) -> Generation:
         directory.forget()
         folder = directory.next_folder()
         _remove_all_but(directory, folder)
-        try:
-            (folder / DATABASE).write_bytes(EMPTY)
-        except OSError as error:
-            raise full_or(error, str(folder)) from error
-        record = Record(database_id, directory.boot, origin(database_id))
+        write(folder / DATABASE)
         directory.write_record(record)
         return cls(directory, folder, record, doubt)
 

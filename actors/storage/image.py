@@ -8,6 +8,7 @@ counter at 24, so that SQLite believes the size at 28; the version at 96 is a co
 from __future__ import annotations
 
 import struct
+from pathlib import Path
 from typing import Final
 
 PAGE_SIZE: Final = 4096
@@ -43,3 +44,9 @@ def _empty() -> bytes:
 
 EMPTY: Final[bytes] = _empty()
 """Page 1 of an empty database in WAL mode, `PAGE_SIZE` bytes."""
+
+
+def first_page_of(database: Path) -> bytes:
+    """Page 1 of the file; raises OSError."""
+    with database.open("rb") as file:
+        return file.read(PAGE_SIZE)

@@ -13,6 +13,7 @@ from raylite.actors.storage.engine_adopt import Load
 from raylite.actors.storage.engine_load import LoadingEngine
 from raylite.actors.storage.entries import EntryWriter, Made
 from raylite.actors.storage.generation import Generation
+from raylite.actors.storage.image import first_page_of
 from raylite.actors.storage.outcome import decode_outcome, encode_outcome
 from raylite.actors.storage.snapshot import Snapshot
 from raylite.actors.storage.wal import WalReader
@@ -88,7 +89,9 @@ class PrimaryFile:
 
     def snapshot(self) -> tuple[Snapshot, Ran]:
         """The state that the database has now, and its bookmark in what a query would give that only reads."""
-        return Snapshot(self.database), Ran(Execution([], False), self._writer.tail, False, self._wal.size)
+        first_page = self._wal.first_page() or first_page_of(self.database)
+        ran = Ran(Execution([], False), self._writer.tail, False, self._wal.size)
+        return Snapshot(self.database, first_page), ran
 
     def members(self, members: Members) -> None:
         """Makes an entry that changes the members, and hands it on."""

@@ -26,8 +26,12 @@ class Snapshot:
     size: bytes of the database. One thread uses it at a time.
     """
 
-    def __init__(self, database: Path) -> None:
-        """What the database is now. Raises the errors of `engine_errors.translate`."""
+    def __init__(self, database: Path, first_page: bytes | None = None) -> None:
+        """What the database is now. Raises the errors of `engine_errors.translate`.
+
+        first_page: its page 1, which SQLite changes when it copies a database; needed for `clone` alone.
+        """
+        self._first_page = first_page
         try:
             self._connection = apsw.Connection(str(database), flags=apsw.SQLITE_OPEN_READONLY)
             self._connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
@@ -44,9 +48,18 @@ class Snapshot:
         copied: called with the bytes so far, and may raise to end it. Raises also as the constructor; then the
         target is of no use.
         """
+        self._copy(target, copied)
+        _overwrite(target, _VERSIONS_AT, _ROLLBACK_JOURNAL)
+
+    def clone(self, target: Path) -> None:
+        """Makes `target` the same bytes as this database, then closes. Blocks, and raises as `copy`."""
+        assert self._first_page is not None, "a snapshot to be cloned is taken with page 1"
+        self._copy(target, lambda _: None)
+        _overwrite(target, 0, self._first_page)
+
+    def _copy(self, target: Path, copied: Callable[[int], None]) -> None:
         try:
             _copy(self._connection, target, copied)
-            _leave_wal_mode(target)
         except apsw.Error as error:
             raise translate(error, str(target)) from error
         finally:
@@ -70,9 +83,9 @@ def _copy(source: apsw.Connection, target: Path, copied: Callable[[int], None]) 
         connection.close(True)
 
 
-def _leave_wal_mode(target: Path) -> None:
+def _overwrite(target: Path, offset: int, data: bytes) -> None:
     with translated(target), target.open("r+b", buffering=0) as file:
-        os.pwrite(file.fileno(), _ROLLBACK_JOURNAL, _VERSIONS_AT)
+        os.pwrite(file.fileno(), data, offset)
 
 
 def _number(connection: Connection, sql: str) -> int:

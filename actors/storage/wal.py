@@ -66,6 +66,7 @@ class WalReader:
         self._raw: bytes = b""
         self._header = WalHeader("little", 0, b"")
         self._frames = 0
+        self._first_page = 0
         self._recent = Recent(1, b"")
         self.size = 0
 
@@ -91,6 +92,7 @@ class WalReader:
         if not database_pages:
             raise Corrupt("a WAL", f"frame {frames}", f"no commit ends there (the last: {self._frames})")
         self._frames = frames
+        self._first_page = latest.get(1, self._first_page)
         self.size = frame_offset(frames + 1)
         pages = sorted((page, frame) for page, frame in latest.items() if page <= database_pages)
         return Commit(PAGE_SIZE, database_pages, pages, self.generation)
@@ -108,6 +110,12 @@ class WalReader:
         if len(page) != PAGE_SIZE:
             raise Corrupt("a WAL", f"frame {frame}", "the file ends before it")
         return page
+
+    def first_page(self) -> bytes | None:
+        """Page 1 as it was last committed; None if it is in the database file. For the connection's thread."""
+        if self._first_page and os.pread(self._fd, HEADER_BYTES, 0) == self._raw:
+            return self.read(self._first_page)
+        return None
 
     def checkpointed(self) -> None:
         """The WAL was copied to its end: `size` counts anew from the next commit's place in the file."""
@@ -127,6 +135,7 @@ class WalReader:
         if raw != self._raw:
             self._header = WalHeader.decode(raw)
             self._raw, self._frames, self._recent = raw, 0, Recent(1, b"")
+            self._first_page = 0
 
     def _new_frames(self, frames: int) -> Iterator[tuple[int, FrameHeader]]:
         for first in range(self._frames + 1, frames + 1, CHUNK_FRAMES):

@@ -22,7 +22,7 @@ from raylite.policies.errors import Error, Unreachable
 from raylite.policies.query import Answer, Failure, Mode, Query, Statement, Value
 from raylite.policies.quorum import Member, Members
 from raylite.policies.regions import Regions
-from raylite.policies.system import PrimaryConfig, Settings
+from raylite.policies.system import PrimaryConfig, Settings, copy_directory
 
 REGIONS = ("enam", "weur", "apac")
 
@@ -123,7 +123,7 @@ class LocalSystem:
     ) -> Primary:
         """The primary of one more database, with a log of its own on the same followers."""
         members = await self._found(entry.database_id, partial(base, entry))
-        directory = str(self.directory / f"primary-{entry.database_id}")
+        directory = copy_directory(entry.database_id, "primary")
         config = PrimaryConfig(entry.database_id, entry.name, members, "enam", directory)
         primary = Primary(config, self.settings, self.around)
         self.around.services[primary.name] = primary

@@ -14,7 +14,7 @@ from tests.unit.replica_world import EXAMPLES, Primary
 
 from raylite.actors.core.piece import decode_pages
 from raylite.actors.storage.engine_apsw import connect
-from raylite.actors.storage.image import EMPTY, PAGE_SIZE
+from raylite.actors.storage.image import EMPTY, PAGE_SIZE, first_page_of
 from raylite.actors.storage.wal import WalReader
 from raylite.policies.errors import Corrupt
 
@@ -89,6 +89,23 @@ def test_frames_of_rolled_back_transactions_are_not_taken(tmp_path: Path) -> Non
     )
     primary.checkpoint()
     assert Image(primary).bytes() == primary.path.read_bytes()
+    primary.close()
+
+
+def test_page_1_is_in_the_wal_or_the_file_also_when_a_rolled_back_transaction_began_it_anew(
+    tmp_path: Path,
+) -> None:
+    primary = Primary(tmp_path, cache_pages=3)
+    assert primary.reader.first_page() is None
+    primary.run("CREATE TABLE t (x)")
+    primary.run("INSERT INTO t VALUES (1)")
+    first = primary.reader.first_page()
+    primary.checkpoint()
+    assert first == first_page_of(primary.path)
+    primary.connection.execute("BEGIN; INSERT INTO t VALUES (randomblob(60000)); ROLLBACK")
+    assert primary.reader.first_page() is None, "its frame has been written over"
+    primary.run("CREATE TABLE u (x)")
+    assert primary.reader.first_page() not in (None, first)
     primary.close()
 
 
