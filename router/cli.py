@@ -14,6 +14,7 @@ from raylite.policies.errors import Error, Invalid
 from raylite.policies.transfer import Kind
 from raylite.router import cli_cluster
 from raylite.router import cli_output as output
+from raylite.router.cli_migrations import migrations
 from raylite.router.cli_options import data_option, json_option
 from raylite.router.cli_past import fork, time_travel, verify
 from raylite.router.cli_session import CliSession
@@ -201,6 +202,7 @@ def execute(
 main.add_command(time_travel)
 main.add_command(fork)
 main.add_command(verify)
+main.add_command(migrations)
 
 
 @main.command()

@@ -38,6 +38,16 @@ def show(facts: dict[str, object], *, as_json: bool) -> None:
         console.print(f"{name}: {value}", highlight=False)
 
 
+def names(what: str, found: Sequence[str], *, as_json: bool) -> None:
+    """Names under a heading, one a line."""
+    if as_json:
+        _json({what: list(found)})
+        return
+    console.print(f"{what}: {'' if found else 'none'}", highlight=False)
+    for one in found:
+        console.print(f"  {one}", highlight=False)
+
+
 def databases(entries: Sequence[DatabaseEntry], *, as_json: bool) -> None:
     """One line a database."""
     rows: list[dict[str, object]] = [

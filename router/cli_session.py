@@ -13,13 +13,13 @@ from raylite.policies import limits
 from raylite.policies.catalogue import DatabaseEntry
 from raylite.policies.status import ActorStatus, Restored, Verified
 from raylite.policies.system import REGISTRY
-from raylite.router import api
+from raylite.router import api, migrations
 from raylite.router.background import background
 from raylite.router.client import DatabaseInfo
 from raylite.router.dump import Selection
 from raylite.router.followers import replace_follower
 from raylite.router.moments import as_text
-from raylite.router.moving import Exported, ImportedFile
+from raylite.router.moving import Exported, ImportedFile, Watch
 from raylite.router.own_stdout import kept_from_others
 from raylite.router.progress import moving, steps
 from raylite.router.result import Result
@@ -148,6 +148,25 @@ class CliSession:
         database = api.connect(name, create=create)
         with moving(f"Importing into {name}") as progress:
             return database.import_file(path, progress=progress)
+
+    def pending_migrations(self, name: str, folder: Path) -> list[Path]:
+        """The migrations of a folder that a database does not have."""
+        return background.run(self._pending_migrations(name, folder))
+
+    def apply_migrations(self, name: str, folder: Path) -> list[str]:
+        """Applies them in order; the names of those that this call applied."""
+        applied: list[str] = []
+        for path in self.pending_migrations(name, folder):
+            with moving(f"Applying {path.name}") as progress:
+                if background.run(self._apply_migration(name, path, progress), limits.LONGEST_QUERY_SECONDS):
+                    applied.append(path.name)
+        return applied
+
+    async def _pending_migrations(self, name: str, folder: Path) -> list[Path]:
+        return await migrations.pending(await api.connect_async(name), folder)
+
+    async def _apply_migration(self, name: str, path: Path, progress: Watch) -> bool:
+        return await migrations.apply(await api.connect_async(name), path, progress)
 
     async def _system(self) -> SystemStatus:
         overview = await handles.call(REGISTRY, "overview", seconds=limits.START_SECONDS)
