@@ -21,6 +21,8 @@ from rich.console import Console
 import raylite
 
 ROW_BYTES = 400
+CALM_SECONDS = 4.0
+CALM_SHARE = 0.35
 LIMIT_SECONDS = 1800.0
 """Nothing that is waited for here takes longer."""
 console = Console()
@@ -90,6 +92,7 @@ def measure(folder: Path, megabytes: int, forks: int) -> None:
     console.print(f"imported after {seconds(lambda: parent.import_file(file, timeout=LIMIT_SECONDS)):.1f} s")
     console.print(f"in cold storage after {seconds(lambda: until_held(parent)):.1f} s more")
     for number in range(forks):
+        until_calm()
         fork(parent, f"fork-{number}", copied)
 
 
@@ -104,6 +107,28 @@ def until_held(database: raylite.Database) -> None:
         else:
             return
     raise TimeoutError("it is not in cold storage")
+
+
+def until_calm() -> None:
+    """Waits until the machine has been mostly idle for a few seconds: replicas and snapshots are made then."""
+    until = time.monotonic() + LIMIT_SECONDS
+    while busy_share(CALM_SECONDS) > CALM_SHARE:
+        if time.monotonic() > until:
+            raise TimeoutError("the machine does not become idle")
+
+
+def busy_share(duration: float) -> float:
+    """How busy all processors are in the next seconds, from 0 to 1."""
+    before = _processor_ticks()
+    time.sleep(duration)
+    idle, total = (after - was for was, after in zip(before, _processor_ticks(), strict=True))
+    return 1 - idle / total
+
+
+def _processor_ticks() -> tuple[int, int]:
+    """Idle ones, waits for disks not among them, and all; see proc_stat(5)."""
+    ticks = [int(one) for one in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    return ticks[3], sum(ticks)
 
 
 def main() -> None:

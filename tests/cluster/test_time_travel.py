@@ -1,4 +1,4 @@
-"""Reading and restoring what a database was, on a real Ray node, by driver and by command."""
+"""What commands and drivers do with a database besides queries: its past, its forks, its migrations. On a real node."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ class Printed(msgspec.Struct):
     bookmark: str = ""
     undo: str = ""
     name: str = ""
+    pending: tuple[str, ...] = ()
+    applied: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
 
 
@@ -83,3 +85,18 @@ def test_a_fork_begins_as_its_parent_was_and_cold_storage_gives_back_both(
     assert rows(database.with_session("first-primary")) == [0, 1, 2, 3, 4, 5]
     for one in (database.name, name):
         assert command(system, "verify", one).problems == ()
+
+
+def test_migrations_are_made_listed_and_applied_by_command(
+    system: Path, database: raylite.Database, tmp_path: Path
+) -> None:
+    folder = ("--folder", str(tmp_path / "migrations"))
+    line = [sys.executable, "-m", "raylite.router.cli", "migrations", "create", database.name, "more notes"]
+    subprocess.run([*line, *folder], check=True, capture_output=True, timeout=100)
+    (path,) = (tmp_path / "migrations").iterdir()
+    with path.open("a") as file:
+        file.write("CREATE TABLE notes (text TEXT);\nINSERT INTO notes VALUES ('one; two')")
+    assert command(system, "migrations", "list", database.name, *folder).pending == ("0001_more_notes.sql",)
+    assert command(system, "migrations", "apply", database.name, *folder).applied == ("0001_more_notes.sql",)
+    assert command(system, "migrations", "apply", database.name, *folder).applied == ()
+    assert database.prepare("SELECT text FROM notes").raw() == [["one; two"]]
