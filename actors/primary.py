@@ -73,6 +73,7 @@ class Primary(PastMethods, Service):
             admitted=self._admitted,
             run=self._run,
             place=lambda database_id: self.place(copy_directory(database_id, "primary")),
+            hold=self.hold,
         )
         self._hand_over = HandOver(self._commit)
         self.hold(self._start())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -29,7 +29,7 @@ Admitted = Callable[[str, str], AbstractContextManager[object]]
 class PrimaryPast:
     """That of one primary. cold: whether there is cold storage; opens: waits until the primary can be asked, or so many
     seconds; archive: None before that; run: as of `PrimaryTransfers`; place: where a database's primary, if it is on
-    this node, has its files."""
+    this node, has its files; hold: keeps what goes on when a call has ended."""
 
     def __init__(
         self,
@@ -42,10 +42,11 @@ class PrimaryPast:
         admitted: Admitted,
         run: Run,
         place: Callable[[str], Path],
+        hold: Callable[[Coroutine[object, object, None]], object],
     ) -> None:
         self._database, self._database_id, self._cold = database, database_id, cold
         self._opens, self._archive, self._admitted, self._run = opens, archive, admitted, run
-        self._place = place
+        self._place, self._hold = place, hold
 
     async def read(self, query: Query) -> tuple[Execution, Bookmark]:
         """What the query finds in the database as it was; see `Archiving.read`."""
@@ -92,8 +93,9 @@ class PrimaryPast:
         return Fork(self._database, str(goal), time_us)
 
     async def _seed(self, fork_id: str, goal: Bookmark, snapshot: Snapshot) -> None:
-        """Whoever does not find it, whole, builds the file from cold storage."""
+        """Whoever does not find it, whole, builds the file from cold storage. It goes if nobody takes it in a while."""
         place, base = self._place(fork_id), fork_base(fork_id, goal)
+        self._hold(_unseed_later(place))
         with contextlib.suppress(Error, OSError):
             await asyncio.to_thread(Generation.seed, place, fork_id, base, snapshot.clone)
 
@@ -113,6 +115,12 @@ class PrimaryPast:
         if not self._cold:
             raise NotAllowed("Going back in time without cold storage", "Start the system with `--cold`.")
         raise NotPrimary(self._database, 0)
+
+
+async def _unseed_later(place: Path) -> None:
+    await asyncio.sleep(limits.SEED_SECONDS)
+    with contextlib.suppress(OSError):
+        await asyncio.to_thread(Generation.unseed, place)
 
 
 class PastMethods:

@@ -160,6 +160,8 @@ COLD_RETENTION_SECONDS = 30 * 24 * 3600.0
 RECOVERY_EPOCHS = 1 << 16
 """A database that is rebuilt from cold storage alone goes on so far above every epoch that is known: as many may have
 been that nobody knows of."""
+SEED_SECONDS = 600.0
+"""A clone that was laid where a fork's primary looks first goes if none has taken it by then."""
 RECOVERY_SECONDS = 3600.0
 """A recovery waits so long for the catalogue, and for what cold storage holds of each database in it."""
 COLD_CLOCK_SECONDS = 3600.0

@@ -176,9 +176,13 @@ class Directory:
         """Makes a folder with a number above all there are."""
         folders = self.folders()
         number = int(folders[-1].name.removeprefix(_FOLDER)) + 1 if folders else 1
-        folder = self.path / f"{_FOLDER}{number:0{_FOLDER_DIGITS}}"
+        folder = self.folder(number)
         folder.mkdir()
         return folder
+
+    def folder(self, number: int) -> Path:
+        """The folder of a generation, the first of which has number 1."""
+        return self.path / f"{_FOLDER}{number:0{_FOLDER_DIGITS}}"
 
     def _read_id(self) -> str:
         text = os.pread(self._lock, 2 * _ID_BYTES, 0).decode("ascii", "replace")

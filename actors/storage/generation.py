@@ -28,7 +28,7 @@ from raylite.actors.storage.directory import DATABASE, Directory, Record
 from raylite.actors.storage.image import EMPTY, PAGE_SIZE
 from raylite.actors.storage.wal_medium import full_or
 from raylite.policies.bookmark import Bookmark, origin
-from raylite.policies.errors import Corrupt
+from raylite.policies.errors import Corrupt, Unreachable
 
 _COUNT_AT: Final = 28
 
@@ -90,6 +90,21 @@ class Generation:
         directory = Directory.claim(path, 0)
         try:
             cls._made(directory, Record(database_id, directory.boot, certain), write, "")
+        finally:
+            directory.release()
+
+    @staticmethod
+    def unseed(path: Path) -> None:
+        """Removes what `seed` laid there, unless somebody has taken it, or does now."""
+        if not path.is_dir():
+            return
+        try:
+            directory = Directory.claim(path, 0)
+        except Unreachable:
+            return
+        try:
+            if directory.folders() == [directory.folder(1)]:
+                shutil.rmtree(path)
         finally:
             directory.release()
 

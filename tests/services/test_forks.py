@@ -153,6 +153,33 @@ def test_a_fork_of_now_needs_nothing_from_cold_storage_to_begin_with(
     run(tmp_path, case)
 
 
+@pytest.mark.parametrize("taken", [True, False])
+def test_a_clone_that_nobody_takes_goes_after_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: bool
+) -> None:
+    monkeypatch.setattr(limits, "SEED_SECONDS", 1.0)
+    place = tmp_path / "databases" / COPY / "primary"
+
+    async def case(system: ColdSystem, primary: Primary) -> None:
+        async def gone() -> bool:
+            return not place.exists()
+
+        await system.query("primary:shop", "CREATE TABLE t (n INTEGER)")
+        fork = await primary.fork(COPY, "")
+        assert place.exists()
+        if not taken:
+            await until(gone)
+        await start(system, fork)
+        assert await rows(system, "primary:copy", COPY) == []
+        if taken:
+            await asyncio.sleep(1.2)
+            await system.end("primary:copy")
+            Generation.unseed(place)
+            assert place.exists()
+
+    run(tmp_path, case)
+
+
 def test_half_a_clone_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(snapshot: Snapshot, target: Path) -> None:
         target.write_bytes(b"half of it" * 1000)
