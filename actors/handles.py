@@ -292,7 +292,7 @@ def start_routing(avoid: str = "") -> Any:
 
 
 class RayStatuses(RaySurroundings):
-    """Asks actors how they are."""
+    """What the routing actor needs of the cluster."""
 
     async def status(self, actor: str) -> ActorStatus:
         """See `Statuses.status`."""
@@ -303,3 +303,11 @@ class RayStatuses(RaySurroundings):
         """See `Statuses.report_lost`."""
         with contextlib.suppress(Error):
             await call(REGISTRY, "report_lost", actor)
+
+    async def keep_policy(self, policy: bytes) -> None:
+        """See `Statuses.keep_policy`."""
+        await asked(nodes.keep_policy, policy)
+
+    async def kept_policy(self) -> bytes:
+        """See `Statuses.kept_policy`."""
+        return await asked(nodes.kept_policy)

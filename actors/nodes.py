@@ -33,6 +33,7 @@ NODE_LABEL = "ray.io/node-id"
 NO_REGION = "local"
 """The region of nodes without a label."""
 _PLAN = b"registry-plan"
+_POLICY = b"routing-policy"
 
 T = TypeVar("T")
 
@@ -155,6 +156,17 @@ def recall() -> RegistryPlan | None:
     """The plan that was kept last in this cluster."""
     found: bytes | None = kv._internal_kv_get(_PLAN, namespace=NAMESPACE.encode())
     return msgspec.msgpack.decode(found, type=RegistryPlan) if found else None
+
+
+def keep_policy(policy: bytes) -> None:
+    """Keeps a pickled routing policy for as long as the cluster lives."""
+    kv._internal_kv_put(_POLICY, policy, overwrite=True, namespace=NAMESPACE.encode())
+
+
+def kept_policy() -> bytes:
+    """The routing policy that was kept last, b"" for none."""
+    found: bytes | None = kv._internal_kv_get(_POLICY, namespace=NAMESPACE.encode())
+    return found or b""
 
 
 def is_running(handle: Any) -> bool:

@@ -96,7 +96,7 @@ class Cluster(Protocol):
 
 
 class Statuses(Protocol):
-    """Asking others how they are."""
+    """What the routing actor needs of the cluster."""
 
     async def status(self, actor: str) -> ActorStatus:
         """How this actor is; raises `Unreachable` if it does not say within a few seconds."""
@@ -104,6 +104,14 @@ class Statuses(Protocol):
 
     async def report_lost(self, actor: str) -> None:
         """Tell the registry of a replica that has been silent for long; does not raise."""
+        ...
+
+    async def keep_policy(self, policy: bytes) -> None:
+        """Keep a pickled routing policy where the next process of this actor finds it; raises `Unreachable`."""
+        ...
+
+    async def kept_policy(self) -> bytes:
+        """What was kept last, b"" for none; raises `Unreachable`."""
         ...
 
     def crash(self, error: BaseException) -> None:

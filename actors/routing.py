@@ -27,8 +27,11 @@ class Routing:
         self._published = 0
         self._changed = asyncio.Condition()
         self._health = HealthWatch(statuses, self.heard)
-        self._watch = asyncio.get_running_loop().create_task(self._health.run())
-        self._watch.add_done_callback(lambda task: _crash(task, statuses))
+        self._statuses = statuses
+        loop = asyncio.get_running_loop()
+        self._recalled, self._watch = loop.create_task(self._recall()), loop.create_task(self._health.run())
+        for task in (self._recalled, self._watch):
+            task.add_done_callback(lambda task: _crash(task, statuses))
 
     def __repr__(self) -> str:
         return "routing"
@@ -45,8 +48,15 @@ class Routing:
         return self._published
 
     async def set_policy(self, policy: bytes) -> None:
-        """Hands a pickled routing policy (b"": the default) to every router."""
+        """Hands a pickled routing policy (b"": the default) to every router; it outlives this process."""
+        await asyncio.shield(self._recalled)
+        await self._statuses.keep_policy(policy)
         await self._change(policy=policy)
+
+    async def _recall(self) -> None:
+        policy = await self._statuses.kept_policy()
+        if policy:
+            await self._change(policy=policy)
 
     async def heard(self, health: dict[str, Health]) -> None:
         """Tells routers how actors are."""
@@ -58,6 +68,7 @@ class Routing:
 
     async def watch(self, version: int) -> RoutingTable:
         """The table once it is newer than `version`, or as it is after a while."""
+        await asyncio.shield(self._recalled)
         async with self._changed:
             try:
                 async with asyncio.timeout(WATCH_SECONDS):
@@ -69,7 +80,8 @@ class Routing:
     async def stop(self) -> None:
         """Ends what runs in the background."""
         self._watch.cancel()
-        await asyncio.gather(self._watch, return_exceptions=True)
+        self._recalled.cancel()
+        await asyncio.gather(self._watch, self._recalled, return_exceptions=True)
 
     async def _change(self, **fields: object) -> None:
         # Above what an earlier process of this actor gave: routers keep what they have until they see a higher one.

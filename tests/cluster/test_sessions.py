@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import signal
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 
+import cloudpickle
 import pytest
 from tests.cluster.conftest import make_database
 
 import raylite
 from raylite.actors import handles
 from raylite.policies.bookmark import Bookmark, origin
+from raylite.policies.catalogue import RoutingTable
 from raylite.policies.errors import (
     BookmarkError,
     ConstraintError,
@@ -26,6 +31,7 @@ from raylite.policies.errors import (
     StatementError,
 )
 from raylite.policies.routing import Candidate
+from raylite.policies.system import ROUTING
 from raylite.router import api
 from raylite.router.background import background
 from raylite.router.parameters import Bindable
@@ -327,7 +333,18 @@ def test_a_drivers_own_routing_policy_reaches_routers(database: raylite.Database
                     return found.meta.served_by_region
                 await asyncio.sleep(0.05)
 
+    async def kept() -> bytes:
+        """The policy in the table of the routing actor's next process."""
+        os.kill(await handles.call(ROUTING, "pid"), signal.SIGKILL)
+        async with asyncio.timeout(30):
+            while True:
+                with contextlib.suppress(raylite.Error):
+                    table: RoutingTable = await handles.call(ROUTING, "watch", 0)
+                    return table.policy
+                await asyncio.sleep(0.1)
+
     try:
         assert background.run(served()) == "weur"
+        assert isinstance(cloudpickle.loads(background.run(kept())), Farthest)
     finally:
         raylite.set_routing_policy(None)

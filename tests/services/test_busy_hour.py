@@ -21,7 +21,7 @@ from raylite.actors.primary import Primary
 from raylite.policies import limits
 from raylite.policies.bookmark import Bookmark
 from raylite.router.client import AsyncDatabase
-from raylite.router.statements import AsyncPast
+from raylite.router.statements import AsyncPast, AsyncStatement
 
 SEEDS = [int(seed) for seed in os.environ.get("RAYLITE_HOURS", "1").split()]
 MOMENTS = 100
@@ -74,16 +74,17 @@ class Hour:
         rows = dict(self.states[-1].rows)
         kind = self._chance.choice(("insert", "insert", "insert", "update", "delete", "batch"))
         text = self._chance.randbytes(self._chance.choice((10, 100, 20_000))).hex()
+        statements: list[AsyncStatement] = []
         if kind in ("insert", "batch"):
             rows[number] = text
-            statements = [self._session.prepare("INSERT INTO t VALUES (?, ?)").bind(number, text)]
+            statements.append(self._session.prepare("INSERT INTO t VALUES (?, ?)").bind(number, text))
         if kind in ("update", "batch"):
             rows = {key: text if key % 3 == number % 3 else one for key, one in rows.items()}
-            update = self._session.prepare("UPDATE t SET x = ? WHERE k % 3 = ?").bind(text, number % 3)
-            statements = [*statements, update] if kind == "batch" else [update]
+            update = self._session.prepare("UPDATE t SET x = ? WHERE k % 3 = ?")
+            statements.append(update.bind(text, number % 3))
         if kind == "delete":
             rows = {key: one for key, one in rows.items() if key % 7 != number % 7}
-            statements = [self._session.prepare("DELETE FROM t WHERE k % 7 = ?").bind(number % 7)]
+            statements.append(self._session.prepare("DELETE FROM t WHERE k % 7 = ?").bind(number % 7))
         await self._session.batch(statements)
         self._became(self._session.bookmark, rows)
 

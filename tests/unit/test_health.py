@@ -30,6 +30,7 @@ class World:
         self.now = 100.0
         self.bookmarks = {one.actor: "0001" for one in (PRIMARY, *ROUTE.replicas)}
         self.silent: set[str] = set()
+        self.kept = b""
         self.lost: list[str] = []
         self.told: list[dict[str, Health]] = []
         self.watch = HealthWatch(self, self.tell, lambda: self.now)
@@ -42,6 +43,12 @@ class World:
 
     async def report_lost(self, actor: str) -> None:
         self.lost.append(actor)
+
+    async def keep_policy(self, policy: bytes) -> None:
+        self.kept = policy
+
+    async def kept_policy(self) -> bytes:
+        return self.kept
 
     def crash(self, error: BaseException) -> None:
         raise error
@@ -150,6 +157,21 @@ def test_the_registrys_older_tables_replace_nothing_and_routers_see_rising_versi
         assert first.version < second.version < third.version
         assert await routing.published() == 8
         await routing.stop()
+
+    asyncio.run(case())
+
+
+def test_the_next_routing_actor_has_the_policy_of_the_one_before_in_its_first_table() -> None:
+    async def case() -> None:
+        world = World()
+        for policy in (b"policy", b""):
+            first = Routing(world)
+            await first.set_policy(policy)
+            await first.stop()
+            second = Routing(world)
+            await second.publish(RoutingTable(7, {"shop": ROUTE}))
+            assert (await second.watch(0)).policy == policy
+            await second.stop()
 
     asyncio.run(case())
 
