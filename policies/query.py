@@ -52,7 +52,8 @@ class StatementMeta(msgspec.Struct, frozen=True, array_like=True):
     """What one statement did.
 
     duration_ms: SQLite's time; changes: rows that this statement changed; last_row_id: of the last INSERT;
-    size_after: database size in bytes; rows_read, rows_written: estimates (docs/architecture.md), None if unknown.
+    size_after: database size in bytes; rows_read, rows_written: estimates (docs/architecture.md), None if unknown;
+    own_changes: those of `changes` that are not of triggers and foreign key actions.
     """
 
     duration_ms: float
@@ -62,6 +63,7 @@ class StatementMeta(msgspec.Struct, frozen=True, array_like=True):
     size_after: int
     rows_read: int | None
     rows_written: int | None
+    own_changes: int = 0
 
 
 class Rows(msgspec.Struct, frozen=True, array_like=True):

@@ -46,6 +46,10 @@ class SessionState(msgspec.Struct, frozen=True):
             raise BookmarkError(text, f"is of another database than {self.bookmark}")
         return SessionState(max(seen, self.bookmark))
 
+    def see(self, text: str) -> SessionState:
+        """The session, whose next query must see this bookmark, too; who answers is as before. Raises as `advance`."""
+        return msgspec.structs.replace(self.advance(text), needs_primary=self.needs_primary)
+
 
 PRIMARY_ONLY = SessionState(needs_primary=True, stays=True)
 """The state of whoever has no session."""

@@ -77,6 +77,10 @@ class SessionAsker:
         work = self._ask(Query(self.database_id, mode, statements, "", 0.0), deadline)
         return _asked(await asyncio.shield(self._under_way(work)))
 
+    def see(self, bookmark: str) -> None:
+        """From now on queries see at least this bookmark, too; "" changes nothing. Raises `BookmarkError`."""
+        self.state = self.state.see(bookmark)
+
     async def _wait_for_turn(self, deadline: float) -> None:
         if self._waiting >= limits.WAITING_QUERIES:
             raise Overloaded("this session's queries", limits.WAITING_QUERIES)

@@ -4,12 +4,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import overload
 
 from raylite.policies import limits
 from raylite.policies.errors import LimitExceeded, ParameterError
-from raylite.policies.query import Mode, Value
+from raylite.policies.query import Answer, Mode, Value
 from raylite.policies.query import Statement as Text
 from raylite.router.asking import Asked, Asker, PrimaryAsker, SessionAsker
 from raylite.router.parameters import Bindable, checked, values
@@ -112,6 +112,18 @@ class AsyncSession:
         """Runs the statements in one transaction, in order: all of them or, on any error, none. One result each."""
         return await batch_of(self._asker, statements, timeout)
 
+    async def answer(
+        self, texts: Sequence[Text], *, together: bool, after: str = "", timeout: float | None = None
+    ) -> Answer:
+        """Runs one text or, together, several in one transaction: columns and rows as they came.
+
+        after: text of a bookmark that it must see besides all that the session has seen, "" for none.
+        """
+        self._asker.see(after)
+        if not together:
+            return (await self._asker.ask(Mode.RUN, tuple(texts), timeout)).answer
+        return (await self._asker.ask(Mode.BATCH, _counted(texts), timeout)).answer
+
 
 class AsyncPast:
     """A database as it was at one entry, which `bookmark` names: statements and batches that only read."""
@@ -132,10 +144,15 @@ class AsyncPast:
 
 async def batch_of(asker: Asker, statements: Iterable[AsyncStatement], seconds: float | None) -> list[Result]:
     """Runs these in one transaction; raises `ParameterError` for none, `LimitExceeded` for too many."""
-    texts = tuple([one.text_for(asker.database_id) for one in statements])
+    texts = _counted([one.text_for(asker.database_id) for one in statements])
+    asked = await asker.ask(Mode.BATCH, texts, seconds)
+    return results_of(asked.answer, asked.round_trip_ms, asked.attempts)
+
+
+def _counted(texts: Sequence[Text]) -> tuple[Text, ...]:
+    """The texts of a batch; raises `ParameterError` for none, `LimitExceeded` for too many."""
     if not texts:
         raise ParameterError("the batch holds no statement")
     if len(texts) > limits.BATCH_STATEMENTS:
         raise LimitExceeded("the batch", len(texts), limits.BATCH_STATEMENTS, "statements")
-    asked = await asker.ask(Mode.BATCH, texts, seconds)
-    return results_of(asked.answer, asked.round_trip_ms, asked.attempts)
+    return tuple(texts)

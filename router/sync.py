@@ -10,7 +10,8 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import TypeVar, overload
 
 from raylite.policies import limits
-from raylite.policies.query import Value
+from raylite.policies.query import Answer, Value
+from raylite.policies.query import Statement as Text
 from raylite.policies.session import FIRST_UNCONSTRAINED
 from raylite.policies.status import Restored, TimeSpan, Verified
 from raylite.router.background import background
@@ -131,6 +132,18 @@ class Session(_Waiting):
         """Runs the statements in one transaction, in order: all of them or, on any error, none. One result each."""
         inner = [one.inner for one in statements]
         return self._wait(lambda seconds: self._inner.batch(inner, timeout=seconds), timeout)
+
+    def answer(
+        self, texts: Sequence[Text], *, together: bool, after: str = "", timeout: float | None = None
+    ) -> Answer:
+        """Runs one text or, together, several in one transaction: columns and rows as they came.
+
+        after: text of a bookmark that it must see besides all that the session has seen, "" for none.
+        """
+        return self._wait(
+            lambda seconds: self._inner.answer(texts, together=together, after=after, timeout=seconds),
+            timeout,
+        )
 
 
 class Past(_Waiting):

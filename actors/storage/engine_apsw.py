@@ -71,6 +71,10 @@ class Connection(Protocol):
         """Makes the statement under way fail at its next step. Thread-safe."""
         ...
 
+    def changes(self) -> int:
+        """Rows that the last INSERT, UPDATE or DELETE changed itself, without triggers and foreign key actions."""
+        ...
+
     def total_changes(self) -> int:
         """Rows changed since the connection was opened."""
         ...

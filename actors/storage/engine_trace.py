@@ -154,6 +154,8 @@ class Tracer:
             raise StatementError("the text holds no SQL statement", 1, 0)
         current.duration = perf_counter() - current.started
         current.changes = self._connection.total_changes() - current.changes
+        # SQLite's own count is that of an earlier statement if this one changed nothing.
+        current.own_changes = self._connection.changes() if current.changes else 0
         current.last_row_id = self._connection.last_insert_rowid()
         steps = self._status["SQLITE_STMTSTATUS_FULLSCAN_STEP"]
         current.scanned = steps + 1 if steps else 0

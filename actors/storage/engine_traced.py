@@ -13,8 +13,8 @@ class Traced:
     """One statement: its rows so far, and what its end adds."""
 
     __slots__ = (
-        "changed", "changes", "columns", "duration", "last_row_id", "readonly", "rows", "scanned", "schema", "sql",
-        "started",
+        "changed", "changes", "columns", "duration", "last_row_id", "own_changes", "readonly", "rows", "scanned",
+        "schema", "sql", "started",
     )  # fmt: skip
 
     def __init__(
@@ -23,7 +23,7 @@ class Traced:
         self.sql, self.columns, self.readonly, self.schema = sql, columns, readonly, schema
         self.rows: list[Row] = []
         self.changes, self.changed = changes, False
-        self.scanned = self.last_row_id = 0
+        self.scanned = self.last_row_id = self.own_changes = 0
         self.duration = 0.0
         self.started = perf_counter()
 
@@ -36,8 +36,9 @@ class Traced:
         if not self.readonly:
             written = self.changes if self.counted() else None
         meta = StatementMeta(
-            self.duration * 1000, self.changes, self.last_row_id, self.changed, size_after, scanned, written
-        )
+            self.duration * 1000, self.changes, self.last_row_id, self.changed, size_after, scanned, written,
+            self.own_changes,
+        )  # fmt: skip
         return Rows(self.columns, self.rows, meta)
 
     def counted(self) -> bool:

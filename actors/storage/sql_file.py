@@ -26,6 +26,7 @@ _TRIGGER: Final = re.compile(
     re.IGNORECASE,
 )
 _END: Final = re.compile(rb"(?:%b)*+END(?:%b)*+;" % (_GAP, _GAP), re.IGNORECASE)
+_NOTHING: Final = re.compile(rb"(?:%b|--[^\n]*\Z|/\*(?:[^*]|\*(?!/))*\Z|;)*+" % _GAP)
 _CLOSING: Final = {b"'": b"'", b'"': b'"', b"`": b"`", b"[": b"]", b"--": b"\n", b"/*": b"*/"}
 
 
@@ -49,6 +50,16 @@ def texts(file: BinaryIO) -> Iterator[Text]:
         skipped = len(_BOM) if end == len(piece) and piece.startswith(_BOM) else 0
         yield Text(_decoded(piece[skipped:], line), line, end)
         line += piece.count(b"\n")
+
+
+def statements(sql: str) -> Iterator[str]:
+    """Each statement of a text by itself, in order; what only comments and white space are left out."""
+    data, begin = sql.encode(errors="surrogatepass"), 0
+    while begin < len(data):
+        end = _statement_end(data, begin) or len(data)
+        if not _NOTHING.fullmatch(data, begin, end):
+            yield data[begin:end].decode(errors="surrogatepass")
+        begin = end
 
 
 def _pieces(file: BinaryIO) -> Iterator[bytes]:

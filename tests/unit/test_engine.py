@@ -70,12 +70,14 @@ def test_a_write_then_a_read_give_rows_columns_and_what_they_did(database: Datab
     assert (wrote.error, wrote.wrote, wrote.forward) == (None, True, False)
     assert wrote.results[0].rows == [(1,), (2,)]
     meta = wrote.results[0].meta
+    assert meta.own_changes == 2
     assert (meta.changes, meta.last_row_id, meta.changed_db, meta.rows_written) == (2, 2, True, 2)
     read = database.run("SELECT id, name FROM t WHERE id = ?", 2)
     assert (read.error, read.wrote) == (None, False)
     assert read.results[0].columns == ("id", "name")
     assert read.results[0].rows == [(2, "bob")]
     meta = read.results[0].meta
+    assert meta.own_changes == 0
     assert (meta.changes, meta.last_row_id, meta.changed_db, meta.rows_written) == (0, 2, False, 0)
     assert meta.size_after == database.writer.page_count * 4096
     assert meta.duration_ms > 0

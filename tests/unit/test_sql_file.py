@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raylite.actors.storage.sql_file import Text, texts
+from raylite.actors.storage.sql_file import Text, statements, texts
 from raylite.policies import limits
 from raylite.policies.errors import LimitExceeded, StatementError
 
@@ -64,6 +64,22 @@ def test_however_the_file_is_read_nothing_of_it_is_lost_and_no_statement_is_cut(
         ends.add(max(ends) + len(one))
     sums = [len("".join(found[: n + 1])) for n in range(len(found))]
     assert set(sums) <= ends
+
+
+@given(st.lists(PARTS, max_size=30).map("".join))
+def test_the_statements_of_a_text_lie_in_order_and_nothing_between_them_is_one(text: str) -> None:
+    found = list(statements(text))
+    assert all(one.strip().strip(";") for one in found)
+    rest = text
+    for one in found:
+        before, _, rest = rest.partition(one)
+        assert not list(statements(before))
+
+
+def test_comments_and_empty_statements_are_none() -> None:
+    assert list(statements("; a ; -- b;\n ; /* c; */ ; d -- e")) == [" a ;", " d -- e"]
+    assert list(statements(f"{TRIGGER} a")) == [TRIGGER, " a"]
+    assert list(statements(" -- only this")) == list(statements("/* open")) == []
 
 
 def test_semicolons_in_strings_comments_and_triggers_end_nothing() -> None:
