@@ -56,6 +56,14 @@ fork *args:
 soak times="10":
     for round in $(seq {{times}}); do uv run --locked --all-extras pytest tests/cluster || exit 1; done
 
+# Python's tools inside Ray: tasks, actors, Serve, Ray Data
+compat-ray *args:
+    uv run --locked --all-extras pytest tests/compat/python {{args}}
+
+# SQLAlchemy's own suite for dialects
+compat-sqlalchemy *args:
+    cd tests/compat/sqlalchemy_suite && PYTHONPATH=../../.. uv run --locked --all-extras pytest -c pytest.ini {{args}}
+
 # everything is lost but cold storage, on a real Ray node
 recovery *args:
     uv run --locked --all-extras pytest tests/recovery {{args}}

@@ -12,7 +12,6 @@ import secrets
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -23,7 +22,7 @@ from raylite.actors.cold.archive import Archive
 from raylite.actors.cold.boot import open_archive
 from raylite.actors.cold.file_pages import FilePages
 from raylite.actors.cold.fork import fork
-from raylite.actors.cold.past import Past
+from raylite.actors.cold.past import Past, execute
 from raylite.actors.cold.restore import restore
 from raylite.actors.cold.retention import Retention
 from raylite.actors.cold.snapshot import Run
@@ -31,7 +30,7 @@ from raylite.actors.cold.uploader import Source, Uploader
 from raylite.actors.cold.uploading import UploadState
 from raylite.actors.cold.verify import verify
 from raylite.actors.service import boottime
-from raylite.actors.storage.engine import Engine, Execution
+from raylite.actors.storage.engine import Execution
 from raylite.actors.storage.files import RealFiles
 from raylite.actors.storage.snapshot import Snapshot
 from raylite.policies import limits
@@ -164,7 +163,7 @@ class Archiving:
         """
         deadline = boottime() + query.seconds
         path = await self.file(goal)
-        ran = await self._ground.work(lambda: _execute(path, query, deadline))
+        ran = await self._ground.work(lambda: execute(path, query, deadline - boottime()))
         if ran.forward:
             raise NotAllowed(
                 "Writing to the past", "Write without `at`, or fork the database at that bookmark."
@@ -279,8 +278,3 @@ class Archiving:
             finally:
                 self._scratch.unlink(missing_ok=True)
         return "; ".join(held.problems)
-
-
-def _execute(path: Path, query: Query, deadline: float) -> Execution:
-    with closing(Engine.past(path)) as engine:
-        return engine.execute(query, deadline - boottime())

@@ -13,14 +13,16 @@ from raylite.actors.exporting import Exports, Taken
 from raylite.actors.following import Following
 from raylite.actors.hibernation import Idleness
 from raylite.actors.replica_copy import ReplicaCopy
+from raylite.actors.replica_past import ReplicaPast
 from raylite.actors.service import Service, Surroundings, boottime
 from raylite.actors.shown import Shown
+from raylite.actors.storage.engine import Execution
 from raylite.actors.storage.spool import Spool
 from raylite.actors.stream import Connection, Payload, to_failure
 from raylite.policies import limits
 from raylite.policies.bookmark import Bookmark, origin
 from raylite.policies.errors import Unreachable
-from raylite.policies.query import Answer, Query
+from raylite.policies.query import Answer, Failure, Query
 from raylite.policies.status import ActorStatus, CopyCheck
 from raylite.policies.system import Settings, primary_name, replica_name
 from raylite.policies.transfer import CloseTransfer, OpenExport, ReadExport
@@ -45,6 +47,7 @@ class Replica(Service):
         self._shown = Shown(origin(config.database_id))
         self._following: Following | None = None
         self._exports: Exports | None = None
+        self._past: ReplicaPast | None = None
         self._idleness = Idleness()
         self.hold(self._start())
 
@@ -53,6 +56,8 @@ class Replica(Service):
         certain = await self._copy.open(self.place(config.directory))
         self._shown.place = certain
         log = core.ReplicaLog(config.database_id, certain)
+        if self.settings.cold:
+            self._past = ReplicaPast(self.settings, config.database_id, self._copy.directory)
         self._exports = Exports(self.name, await asyncio.to_thread(Spool, self._copy.spool), self._snapshot)
         self._following = Following(self, config.database, log, self._copy, self._shown)
 
@@ -75,11 +80,17 @@ class Replica(Service):
 
     async def _answer(self, query: Query) -> Payload | None:
         deadline = boottime() + min(query.seconds, limits.LONGEST_QUERY_SECONDS)
+        if query.at:
+            found = None if query.primary or self._past is None else await self._past.read(query, deadline)
+            return await self._forward(query, deadline) if found is None else self._told(*found)
         if query.primary or not await self._has_reached(query.bookmark):
             return await self._forward(query, deadline)
         execution, mark = await self._copy.read(query, deadline - boottime())
         if execution.forward:
             return await self._forward(query, deadline)
+        return self._told(execution, mark)
+
+    def _told(self, execution: Execution, mark: Bookmark) -> Answer | Failure:
         if execution.error is not None:
             return to_failure(execution.error, str(mark))
         return Answer(execution.results, str(mark), self.name, self.region, False, False)

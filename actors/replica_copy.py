@@ -109,6 +109,12 @@ class ReplicaCopy:
         assert self._directory is not None, "it is claimed first"
         return self._directory.spool
 
+    @property
+    def directory(self) -> Path:
+        """Of this copy."""
+        assert self._directory is not None, "it is claimed first"
+        return self._directory.path
+
     async def snapshot(self) -> tuple[Snapshot, Bookmark]:
         """What readers see now, on the thread that alone changes that: the bookmark is exactly the snapshot's."""
         file = self._file

@@ -12,7 +12,7 @@ from raylite.actors.stream import from_failure
 from raylite.policies import limits
 from raylite.policies.errors import Overloaded, Unreachable
 from raylite.policies.query import Answer, Mode, Query, Statement
-from raylite.policies.session import PRIMARY_ONLY, SessionState
+from raylite.policies.session import SessionState
 from raylite.router.parameters import seconds_of
 from raylite.router.ports import Reply
 from raylite.router.router import Router
@@ -40,16 +40,22 @@ class Asker(Protocol):
 
 
 class PrimaryAsker:
-    """Asks the primary, any number of queries at once. at: text of the bookmark whose state is read, "" for now."""
+    """Asks the primary, any number of queries at once.
 
-    def __init__(self, router: Router, database_id: str, seconds: float, at: str = "") -> None:
+    at: text of the bookmark whose state is read, "" for now; anywhere: such a state is asked of the nearest copy.
+    """
+
+    def __init__(
+        self, router: Router, database_id: str, seconds: float, at: str = "", *, anywhere: bool = False
+    ) -> None:
         self._router, self.database_id, self._seconds, self._at = router, database_id, seconds, at
+        self._primary = not (at and anywhere)
 
     async def ask(self, mode: Mode, statements: tuple[Statement, ...], seconds: float | None) -> Asked:
         """The answer; raises the query's error. Cancelled, a write may still take effect."""
         given = seconds_of(seconds, self._seconds)
-        query = PRIMARY_ONLY.stamp(Query(self.database_id, mode, statements, "", given))
-        return _asked(await self._router.ask(msgspec.structs.replace(query, at=self._at)))
+        query = Query(self.database_id, mode, statements, "", given, self._primary, self._at)
+        return _asked(await self._router.ask(query))
 
 
 class SessionAsker:

@@ -82,15 +82,15 @@ class AsyncDatabase:
         state = begin(constraint or FIRST_UNCONSTRAINED)
         return AsyncSession(SessionAsker(self._router, self._asker.database_id, self.seconds, state))
 
-    async def at(self, moment: Moment) -> AsyncPast:
+    async def at(self, moment: Moment, *, anywhere: bool = False) -> AsyncPast:
         """The database as it was: at a bookmark, or at the newest entry that is not later than a time.
 
+        anywhere: ask the nearest copy, whose node builds that state once from cold storage, instead of the primary.
         Raises `BookmarkError` or `ParameterError` if cold storage keeps no such state, `Unreachable` if it is away.
         """
         bookmark = bookmark_in(moment) or await self._desk.moment(time_us(moment))
-        return AsyncPast(
-            PrimaryAsker(self._router, self._asker.database_id, self.seconds, bookmark), bookmark
-        )
+        asker = PrimaryAsker(self._router, self._asker.database_id, self.seconds, bookmark, anywhere=anywhere)
+        return AsyncPast(asker, bookmark)
 
     async def restore(self, moment: Moment) -> Restored:
         """Makes the database what it was then, as one write: sessions go on, and earlier bookmarks stay what they were.

@@ -62,7 +62,7 @@ class Errand:
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
         self._deadline = self._began + query.seconds
-        self._is_read = learned.reads(query)
+        self._is_read = bool(query.at) or learned.reads(query)
         self._query = query if self._is_read else _with_key(query, learned)
         self._doubt: OutcomeUnknown | None = None
         self._route: Route | None = None

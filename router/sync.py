@@ -202,12 +202,14 @@ class Database(_Waiting):
         """
         return Session(self._inner.with_session(constraint), self._seconds)
 
-    def at(self, moment: Moment) -> Past:
+    def at(self, moment: Moment, *, anywhere: bool = False) -> Past:
         """The database as it was: at a bookmark, or at the newest entry that is not later than a time.
 
+        anywhere: ask the nearest copy, whose node builds that state once from cold storage, instead of the primary.
         Raises `BookmarkError` or `ParameterError` if cold storage keeps no such state, `Unreachable` if it is away.
         """
-        inner = background.run(self._inner.at(moment), limits.COLD_FLUSH_SECONDS + limits.START_SECONDS)
+        work = self._inner.at(moment, anywhere=anywhere)
+        inner = background.run(work, limits.COLD_FLUSH_SECONDS + limits.START_SECONDS)
         return Past(inner, self._seconds)
 
     def restore(self, moment: Moment) -> Restored:

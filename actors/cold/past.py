@@ -11,10 +11,12 @@ from typing import Final
 
 from raylite.actors.cold.archive import Archive
 from raylite.actors.cold.restore import restore
+from raylite.actors.storage.engine import Engine, Execution
 from raylite.actors.storage.files import Files
 from raylite.policies.bookmark import Bookmark, origin
 from raylite.policies.errors import BookmarkError
 from raylite.policies.limits import COLD_CACHE_BYTES, COLD_LEFTOVER_SECONDS
+from raylite.policies.query import Query
 
 _SUFFIX: Final = ".database"
 _MAKING: Final = ".making"
@@ -80,3 +82,9 @@ class Past:
             if path != kept:
                 path.unlink(missing_ok=True)
                 size -= one
+
+
+def execute(path: Path, query: Query, seconds: float) -> Execution:
+    """What a query finds in such a file."""
+    with contextlib.closing(Engine.past(path)) as engine:
+        return engine.execute(query, seconds)

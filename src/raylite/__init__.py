@@ -5,6 +5,7 @@ from raylite.policies.status import Restored, TimeSpan, Verified
 from raylite.router.api import connect, connect_async, init, set_routing_policy, shutdown
 from raylite.router.client import AsyncDatabase, DatabaseInfo
 from raylite.router.moving import Exported, ImportedFile, Step
+from raylite.router.read_sql import read_sql
 from raylite.router.result import Meta, Result, Timings
 from raylite.router.statements import AsyncPast, AsyncSession, AsyncStatement
 from raylite.router.sync import Database, Past, Session, Statement
@@ -33,6 +34,7 @@ __all__ = [
     "connect",
     "connect_async",
     "init",
+    "read_sql",
     "set_routing_policy",
     "shutdown",
 ]

@@ -19,16 +19,16 @@ PRIMARY = "primary:shop"
 
 
 class Driver:
-    """A `Transport`, `Directory` and `Desk` in weur. lost: answers to these never arrive."""
+    """A `Transport`, `Directory` and `Desk` of one region. lost: answers to these never arrive."""
 
-    def __init__(self, system: LocalSystem) -> None:
-        self._system = system
+    def __init__(self, system: LocalSystem, region: str = "weur") -> None:
+        self._system, self._region = system, region
         self._connections: dict[str, Connection] = {}
         self.lost: set[type] = set()
         self.requests: list[tuple[str, str]] = []
 
     def database(self) -> AsyncDatabase:
-        return AsyncDatabase(Router("shop", "weur", self, self), self._system.database_id, self)
+        return AsyncDatabase(Router("shop", self._region, self, self), self._system.database_id, self)
 
     # Desk
 
@@ -75,7 +75,9 @@ class Driver:
             for one in self._system.around.services
             if one.startswith(("primary:", "replica:"))
         ]
-        return Route(self._system.database_id, name, PRIMARY, tuple(copies), Nearest())
+        return Route(
+            self._system.database_id, name, PRIMARY, tuple(copies), Nearest(self._system.settings.regions)
+        )
 
     async def missed(self, name: str) -> None:
         """Nobody replaces anything here."""

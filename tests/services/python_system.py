@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from tests.services.driver import Driver
 from tests.services.local_system import LocalSystem
+from tests.services.test_archiving import ColdSystem
 
 from raylite.policies import limits
 from raylite.router.background import background
@@ -25,8 +26,11 @@ DROPS = """
 class PythonSystem:
     """A running system, with replicas in weur and apac; its database has no tables."""
 
-    def __init__(self, directory: Path) -> None:
-        self.system = LocalSystem(directory)
+    def __init__(self, directory: Path, *, cold: bool) -> None:
+        system = ColdSystem(directory) if cold else LocalSystem(directory)
+        if isinstance(system, ColdSystem):
+            system.claim()
+        self.system = system
         self.drivers: list[Driver] = []
 
     async def start(self) -> None:
@@ -39,9 +43,11 @@ class PythonSystem:
     def run(self, work: Callable[[], Coroutine[object, object, T]]) -> T:
         return background.run(work(), limits.START_SECONDS)
 
-    def database(self) -> Database:
+    def database(self, region: str = "weur") -> Database:
+        """A driver's in that region."""
+
         async def make() -> Database:
-            self.drivers.append(Driver(self.system))
+            self.drivers.append(Driver(self.system, region))
             return Database(self.drivers[-1].database())
 
         return self.run(make)
@@ -60,9 +66,9 @@ class PythonSystem:
 
 
 @contextmanager
-def python_system() -> Generator[PythonSystem]:
+def python_system(*, cold: bool = False) -> Generator[PythonSystem]:
     with tempfile.TemporaryDirectory(prefix="raylite-python") as directory:
-        made = PythonSystem(Path(directory))
+        made = PythonSystem(Path(directory), cold=cold)
         made.run(made.start)
         try:
             yield made

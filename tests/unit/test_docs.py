@@ -132,7 +132,7 @@ def scripts() -> list[str]:
     return re.findall(r"```python\n(.+?)```", README, re.DOTALL)
 
 
-@pytest.mark.parametrize("script", scripts(), ids=["driver", "awaited"])
+@pytest.mark.parametrize("script", scripts(), ids=["driver", "awaited", "tools"])
 def test_the_readmes_scripts_compile_and_use_public_names(script: str) -> None:
     public = ast.parse((ROOT / "src/raylite/__init__.py").read_text())
     names = {
