@@ -82,6 +82,18 @@ TRANSFER_HOLD_SECONDS = 1.0
 TRANSFER_IDLE_SECONDS = 60.0
 """A transfer that nobody asks for is given up after this long."""
 
+# HTTP
+HTTP_BODY_BYTES = 32 << 20
+HTTP_BODY_SECONDS = 30.0
+D1_SQL_BYTES = 100_000
+"""D1's own limits, for callers of its protocols alone: one statement,"""
+D1_PARAMETERS = 100
+"""values bound to it,"""
+D1_VALUE_BYTES = 2_000_000
+"""one of these,"""
+D1_REQUEST_SECONDS = 30.0
+"""and a whole request, be it a batch."""
+
 # Routing
 ROUTING_NEAR_MS = 5.0
 """Round trips that differ by less count as equally near."""
