@@ -14,6 +14,7 @@ from typing import Any
 
 import ray as _ray
 from ray.exceptions import RayActorError, RayError
+from ray.util.metrics import Gauge
 
 from raylite.actors import nodes
 from raylite.actors.core import messages as m
@@ -121,6 +122,9 @@ async def _revive(registry: Any) -> bool:
     return await replace_if_hung(suspect, plan.members, inspect, limits.LEASE_SECONDS)
 
 
+_gauges: dict[str, Any] = {}
+
+
 class RaySurroundings:
     """The cluster around an actor or a driver."""
 
@@ -174,6 +178,12 @@ class RaySurroundings:
     async def keep_spare(self, mark: Path) -> None:
         """See `Surroundings.keep_spare`."""
         await keep_spare(mark, partial(asked, nodes.run_in_new_worker))
+
+    def gauge(self, name: str, value: float, **tags: str) -> None:
+        """See `Surroundings.gauge`; Ray exports it as `ray_NAME`."""
+        if name not in _gauges:
+            _gauges[name] = Gauge(name, tag_keys=tuple(tags))
+        _gauges[name].set(value, tags)
 
     def leave(self) -> None:
         """End this actor for good: the one exit that Ray does not restart is taken inside one of its own calls."""

@@ -92,6 +92,10 @@ class Surroundings(Protocol):
         """See `spare.keep_spare`."""
         ...
 
+    def gauge(self, name: str, value: float, **tags: str) -> None:
+        """What a metric of this name is now; always with the same tags."""
+        ...
+
     def leave(self) -> None:
         """End this actor for good: nobody restarts it."""
         ...

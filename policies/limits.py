@@ -160,6 +160,8 @@ COLD_RETRY_SECONDS = 1.0
 COLD_LONGEST_RETRY_SECONDS = 60.0
 COLD_NEAR_SECONDS = 5.0
 """A copy that took no longer for what was uploaded meanwhile goes on from there with the stream."""
+METRICS_SECONDS = 5.0
+"""What is measured is exported this often."""
 DRILL_SECONDS = 86_400.0
 """A primary restores its database from cold storage alone, and compares, about once in this time."""
 COLD_TRIM_SECONDS = 60.0

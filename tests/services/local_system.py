@@ -38,6 +38,7 @@ class LocalSurroundings:
         self.gone: set[str] = set()
         self.members: dict[str, Members] = {}
         self.resting: list[str] = []
+        self.gauges: dict[tuple[str, str], float] = {}
 
     async def endpoint(self, actor: str) -> Endpoint:
         if actor not in self.services:
@@ -60,6 +61,9 @@ class LocalSurroundings:
     @property
     def registrar(self) -> Registrar:
         return LocalRegistrar(self)
+
+    def gauge(self, name: str, value: float, **tags: str) -> None:
+        self.gauges[name, tags["actor"]] = value
 
     def leave(self) -> None:
         self.left.append("left")

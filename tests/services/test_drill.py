@@ -11,6 +11,7 @@ from tests.services.test_forks import run
 from tests.services.test_trimming import restarted
 
 from raylite.actors.drill import Drill
+from raylite.actors.duties import VERIFIED
 from raylite.actors.primary import Primary
 from raylite.policies import limits
 from raylite.policies.errors import Unreachable
@@ -46,6 +47,22 @@ def test_status_says_how_long_ago_it_was_also_after_a_restart(
 
         await until(well)
 
+    monkeypatch.setattr(limits, "DRILL_SECONDS", 0.2)
+    run(tmp_path, case)
+
+
+def test_its_age_is_a_metric(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def case(system: ColdSystem, primary: Primary) -> None:
+        async def exported() -> bool:
+            return (VERIFIED, "primary:shop") in system.around.gauges
+
+        await system.query("primary:shop", "CREATE TABLE t (n INTEGER)")
+        await verified(primary)
+        await until(exported)
+        age = system.around.gauges[VERIFIED, "primary:shop"]
+        assert 0 <= age < 60
+
+    monkeypatch.setattr(limits, "METRICS_SECONDS", 0.02)
     monkeypatch.setattr(limits, "DRILL_SECONDS", 0.2)
     run(tmp_path, case)
 
