@@ -5,11 +5,13 @@ With everything all files go, too, but cold storage and the disks of three follo
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -41,6 +43,23 @@ def cluster_of(directory: Path) -> ClusterFile:
 
 def family(directory: Path) -> list[int]:
     return [one for pid in cluster_of(directory).pids for one in (pid, *descendants(pid))]
+
+
+def kill(pids: list[int]) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    time.sleep(0.1)
+
+
+def users_of(temporary: Path) -> list[int]:
+    """Processes whose command line names that folder."""
+    found: list[int] = []
+    for one in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if os.fsencode(temporary) in one.read_bytes():
+                found.append(int(one.parent.name))
+    return found
 
 
 def is_ray_itself(pid: int) -> bool:
@@ -83,12 +102,13 @@ def test_the_next_start_has_all_that_was_acknowledged(
 ) -> None:
     script = "CREATE TABLE t (n INTEGER);" + "".join(f"INSERT INTO t VALUES ({n});" for n in range(ROWS))
     raylite(directory, "execute", "shop", "--command", script)
+    before = Path(cluster_of(directory).temp_dir)
     chosen = victims(family(directory))
     assert chosen
-    for pid in chosen:
-        os.kill(pid, signal.SIGKILL)
-    before = Path(cluster_of(directory).temp_dir)
+    kill(chosen)
     if victims is everything:
+        while late := users_of(before):  # started while the others were killed
+            kill(late)
         keep(directory, "cold", *RECORDS, *DISKS)
     raylite(directory, "up")
     assert victims is ray_alone or not before.exists(), "nobody has used it any more"
