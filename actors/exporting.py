@@ -99,10 +99,10 @@ class Exports:
             taken = await self._take(request)
             try:
                 file = await asyncio.to_thread(self._spool.create, taken.snapshot.size)
-            except BaseException:
+            except BaseException:  # a cancellation, too; it goes on
                 taken.snapshot.close()
                 raise
-        except BaseException:
+        except BaseException:  # a cancellation, too; it goes on
             self._transfers.release()
             raise
         export = Export(taken.snapshot, file, stop)

@@ -117,7 +117,7 @@ class Imports:
         self._transfers.reserve()
         try:
             file = await asyncio.to_thread(self._spool.create, request.size)
-        except BaseException:
+        except BaseException:  # a cancellation, too; it goes on
             self._transfers.release()
             raise
         held = Import(request.database, request.kind, request.size, file)

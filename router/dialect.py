@@ -95,13 +95,13 @@ class RayliteDialect(SQLiteDialect):
         """The one that there is."""
         return ["main"]
 
-    def get_temp_table_names(  # type: ignore[override]
+    def get_temp_table_names(  # type: ignore[override] # SQLite's differs from the base
         self, connection: Any, sqlite_include_internal: Any = False, **kw: Any
     ) -> list[str]:
         """None: a temporary table would belong to one copy's connection."""
         return []
 
-    def get_temp_view_names(  # type: ignore[override]
+    def get_temp_view_names(  # type: ignore[override] # SQLite's differs from the base
         self, connection: Any, sqlite_include_internal: Any = False, **kw: Any
     ) -> list[str]:
         """None, likewise."""

@@ -111,7 +111,7 @@ async def _some(running: set[asyncio.Task[None]]) -> set[asyncio.Task[None]]:
     try:
         for task in done:
             task.result()
-    except BaseException:
+    except BaseException:  # a cancellation, too; it goes on
         for task in waiting:
             task.cancel()
         await asyncio.gather(*done, *waiting, return_exceptions=True)

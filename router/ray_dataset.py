@@ -28,7 +28,7 @@ class PlannedSource(Datasource):
     """Reads the parts of a plan, whatever parallelism Ray would choose."""
 
     def __init__(self, plan: Plan) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call] # Ray leaves it untyped
         self._plan = plan
 
     def get_name(self) -> str:

@@ -128,7 +128,12 @@ class ObjectStore:
     def _run(self, call: Callable[[], T], seconds: float | None = None) -> T:
         try:
             return self._calls.run(call, seconds or self._seconds)
-        except (BaseError, OSError, ValueError, NotImplementedError) as error:
+        except (
+            BaseError,
+            OSError,
+            ValueError,
+            NotImplementedError,
+        ) as error:  # the last: a store cannot do it
             raise translated(self._address, error) from error
 
 

@@ -14,9 +14,9 @@ from sqlalchemy.dialects.sqlite import insert
 registry.register("raylite", "raylite.router.dialect", "RayliteDialect")
 pytest.register_assert_rewrite("sqlalchemy.testing.assertions")
 
-from sqlalchemy.testing import provision  # noqa: E402
-from sqlalchemy.testing.plugin.pytestplugin import *  # noqa: E402, F403
-from tests.services.python_system import python_system  # noqa: E402
+from sqlalchemy.testing import provision  # noqa: E402 - the dialect is registered first, as SQLAlchemy says
+from sqlalchemy.testing.plugin.pytestplugin import *  # noqa: E402, F403 - it is the plugin's hooks, as SQLAlchemy says
+from tests.services.python_system import python_system  # noqa: E402 - behind those
 
 _running = ExitStack()
 atexit.register(_running.close)
