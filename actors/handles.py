@@ -14,17 +14,17 @@ from typing import Any
 
 import ray as _ray
 from ray.exceptions import RayActorError, RayError
-from ray.util.metrics import Gauge
 
 from raylite.actors import nodes
 from raylite.actors.core import messages as m
+from raylite.actors.first_answer import first_answer
 from raylite.actors.follower import Follower
 from raylite.actors.follower_survey import followers_of
 from raylite.actors.ports import Survey, Whereabouts
 from raylite.actors.primary import Primary
 from raylite.actors.ray_actors import actor as actor_of
 from raylite.actors.ray_actors import in_region, off_node, on_node
-from raylite.actors.ray_calls import asked, cause_of, find, kill_named
+from raylite.actors.ray_calls import asked, cause_of, find, kill_named, set_gauge
 from raylite.actors.registrar import CalledRegistrar, Registrar
 from raylite.actors.registry import Registry
 from raylite.actors.replica import Replica, ReplicaConfig
@@ -122,36 +122,12 @@ async def _revive(registry: Any) -> bool:
     return await replace_if_hung(suspect, plan.members, inspect, limits.LEASE_SECONDS)
 
 
-_gauges: dict[str, Any] = {}
-
-
 class RaySurroundings:
     """The cluster around an actor or a driver."""
 
     async def endpoint(self, actor: str) -> Endpoint:
-        """Where the actor of this name listens now; raises `Unreachable`.
-
-        A call that is sent before Ray has noticed that the process died errs a second or two later, when the next
-        process may listen for long. So another is sent meanwhile, and the first answer counts.
-        """
-        asked: set[asyncio.Task[Endpoint]] = set()
-        try:
-            async with asyncio.timeout(limits.CONNECT_SECONDS):
-                while True:
-                    asked.add(asyncio.create_task(call(actor, "endpoint", seconds=limits.CONNECT_SECONDS)))
-                    done, asked = await asyncio.wait(
-                        asked, timeout=limits.ASK_ANOTHER_SECONDS, return_when=asyncio.FIRST_COMPLETED
-                    )
-                    answered = [one for one in done if one.exception() is None]
-                    if answered or (done and not asked):
-                        return (answered or list(done))[0].result()
-        except TimeoutError as error:
-            raise Unreachable(
-                actor, f"nobody says where it listens within {limits.CONNECT_SECONDS:g} s"
-            ) from error
-        finally:
-            for one in asked:
-                one.cancel()
+        """Where the actor of this name listens now; raises `Unreachable`."""
+        return await first_answer(partial(call, actor, "endpoint", seconds=limits.CONNECT_SECONDS), actor)
 
     def host(self) -> str:
         """The address of this node that other nodes reach."""
@@ -180,10 +156,8 @@ class RaySurroundings:
         await keep_spare(mark, partial(asked, nodes.run_in_new_worker))
 
     def gauge(self, name: str, value: float, **tags: str) -> None:
-        """See `Surroundings.gauge`; Ray exports it as `ray_NAME`."""
-        if name not in _gauges:
-            _gauges[name] = Gauge(name, tag_keys=tuple(tags))
-        _gauges[name].set(value, tags)
+        """See `Surroundings.gauge`."""
+        set_gauge(name, value, tags)
 
     def leave(self) -> None:
         """End this actor for good: the one exit that Ray does not restart is taken inside one of its own calls."""

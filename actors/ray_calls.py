@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import ray as _ray
 from ray.exceptions import GetTimeoutError, RayError
+from ray.util.metrics import Gauge
 
 from raylite.actors.stream import Payload, from_failure
 from raylite.actors.stream_codec import decode_payload, encode_payload
@@ -106,3 +107,13 @@ def cause_of(error: RayError, actor: str) -> Error:
     """What an actor's method raised, `Unreachable` if it is none of raylite's errors."""
     cause = getattr(error, "cause", None)
     return cause if isinstance(cause, Error) else Unreachable(actor, str(error).splitlines()[-1])
+
+
+_gauges: dict[str, Any] = {}
+
+
+def set_gauge(name: str, value: float, tags: dict[str, str]) -> None:
+    """What a metric is now, which Ray exports as `ray_NAME`; always with the same tags."""
+    if name not in _gauges:
+        _gauges[name] = Gauge(name, tag_keys=tuple(tags))
+    _gauges[name].set(value, tags)
