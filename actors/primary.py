@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 from collections.abc import Awaitable, Sequence
-from contextlib import AbstractContextManager
 from functools import partial
 
 from raylite.actors.admission import Admission
@@ -20,8 +18,9 @@ from raylite.actors.duties import Duties
 from raylite.actors.finding import Finding
 from raylite.actors.hand_over import HandOver
 from raylite.actors.hibernation import Idleness, ask_for_rest, is_settled
+from raylite.actors.opening import Opening
 from raylite.actors.primary_past import PastMethods, PrimaryPast
-from raylite.actors.primary_transfers import Job, PrimaryTransfers
+from raylite.actors.primary_transfers import PrimaryTransfers
 from raylite.actors.registrar import Registrar
 from raylite.actors.reign_status import reign_status
 from raylite.actors.relay import Relay
@@ -59,19 +58,15 @@ class Primary(PastMethods, Service):
         self.archiving: Archiving | None = None
         self._room: WalRoom | None = None
         self._transfers: PrimaryTransfers | None = None
-        self._unopened: StorageFull | Unreachable | None = None
-        self._admission: Admission | None = None
         self._duties: Duties | None = None
         self.idleness = Idleness()
-        self._opened = asyncio.Event()
+        self._opening = Opening(config.database, config.database_id, self._epoch)
         self.past = PrimaryPast(
             config.database,
             config.database_id,
+            self._opening,
             cold=bool(settings.cold),
-            opens=self._opens,
             archive=lambda: self.archiving,
-            admitted=self._admitted,
-            run=self._run,
             place=lambda database_id: self.place(copy_directory(database_id, "primary")),
             hold=self.hold,
         )
@@ -100,11 +95,11 @@ class Primary(PastMethods, Service):
                 self.idleness.end()
                 return self._transfers.answer(payload)
             case _:
-                raise NotPrimary(self.config.database, self.relay.core.epoch if self.relay else 0)
+                raise NotPrimary(self.config.database, self._epoch())
 
     async def up(self) -> None:
         """Returns once it has opened its database, or cannot for now, or after a while."""
-        await self._opens(limits.START_SECONDS)
+        await self._opening.wait()
 
     async def check(self) -> CopyCheck:
         """This copy, read whole on the database's thread; raises `NotPrimary` before it is open."""
@@ -114,7 +109,7 @@ class Primary(PastMethods, Service):
 
     async def status(self) -> ActorStatus:
         """How this primary is."""
-        full = self._room.full if self._room else self._unopened
+        full = self._room.full if self._room else self._opening.problem
         return reign_status(
             self.name,
             self.region,
@@ -128,7 +123,7 @@ class Primary(PastMethods, Service):
 
     async def _query(self, query: Query) -> Answer | Failure:
         """The answer once all that it may have seen is confirmed; errors wait likewise."""
-        await self._opens(min(query.seconds, limits.OPENING_SECONDS))
+        await self._opening.wait(min(query.seconds, limits.OPENING_SECONDS))
         if query.at:
             execution, goal = await self.past.read(query)
             return self._answer(execution, goal)
@@ -136,41 +131,12 @@ class Primary(PastMethods, Service):
         def job(file: PrimaryFile, seconds: float, refusal: Error | None) -> Ran:
             return file.run(query, seconds, refusal)
 
-        ran, mark = await self._run(query.database, query.bookmark, query.seconds, job)
+        ran, mark = await self._opening.run(query.database, query.bookmark, query.seconds, job)
         return self._answer(ran.execution, mark)
-
-    async def _opens(self, seconds: float) -> None:
-        """Waits a moment for a reign that is about to open: whoever finds it then need not ask again."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._opened.wait()
-
-    async def _run(self, database: str, bookmark: str, seconds: float, job: Job) -> tuple[Ran, Bookmark]:
-        """See `Admission.run`; raises as `_open_for`."""
-        return await self._open_for(database).run(bookmark, seconds, job)
-
-    async def _run_once_open(
-        self, database: str, bookmark: str, seconds: float, job: Job
-    ) -> tuple[Ran, Bookmark]:
-        """As `_run`, for steps of transfers, which nobody sends again: a reign that begins is waited for."""
-        await self._opens(min(seconds, limits.QUERY_SECONDS))
-        return await self._run(database, bookmark, seconds, job)
-
-    def _admitted(self, database: str, bookmark: str) -> AbstractContextManager[None]:
-        """See `Admission.admitted`; raises as `_open_for`."""
-        return self._open_for(database).admitted(bookmark)
-
-    def _open_for(self, database: str) -> Admission:
-        """For queries about that database, by id; raises `NotPrimary`, or why this primary cannot open."""
-        if self._file is None and self._unopened is not None:
-            raise self._unopened
-        if self._admission is None or database != self.config.database_id:
-            raise NotPrimary(self.config.database, self.relay.core.epoch if self.relay else 0)
-        return self._admission
 
     async def replace_follower(self, follower: str, other: str = "") -> str:
         """See `Replacing.replace`."""
-        await self._opens(limits.START_SECONDS)
+        await self._opening.wait()
         if self._duties is None:
             raise NotPrimary(self.config.database, 0)
         return await self._duties.replacing.replace(follower, other)
@@ -195,7 +161,7 @@ class Primary(PastMethods, Service):
             Directory.claim_or_fresh, self.place(config.directory), limits.LEASE_SECONDS
         )
         spool = await asyncio.to_thread(Spool, self._directory.spool)
-        self._transfers = PrimaryTransfers(self.name, self.region, spool, self._run_once_open)
+        self._transfers = PrimaryTransfers(self.name, self.region, spool, self._opening.run_once_open)
         reign = core.PrimaryCore(
             config.database_id, config.database, config.members, self._directory.id, jitter=random.random()
         )
@@ -225,16 +191,14 @@ class Primary(PastMethods, Service):
                     partial(PrimaryFile, generation, self._writer, self._hand_over.put)
                 )
             except (StorageFull, Unreachable) as error:
-                self._unopened = error
-                self._opened.set()
+                self._opening.failed(error)
                 await asyncio.sleep(limits.FULL_RETRY_SECONDS)
-        self._unopened = None
         self._room = WalRoom(self.config.database, self._file, self._thread, self._leader, self.hold)
-        self._admission = Admission(
+        admission = Admission(
             self.relay, self._file, self._room, self._thread, self.idleness, self._refusal_of_archiving
         )
         self.relay.replayed()
-        self._opened.set()
+        self._opening.succeeded(admission)
         self._duties = Duties(self, self.registrar(), self.relay)
         if self.settings.cold:
             source = ConfirmedLog(self.relay)
@@ -283,7 +247,7 @@ class Primary(PastMethods, Service):
 
     def fenced(self, epoch: int) -> None:
         """Another primary reigns: this process goes, and does not come back by itself."""
-        self._opened.set()
+        self._opening.never()
         self.around.leave()
 
     async def stop(self) -> None:
@@ -310,6 +274,9 @@ class Primary(PastMethods, Service):
     def _regulate(self) -> None:
         leader = self._leader()
         self._hand_over.regulate(leader.confirmation.unconfirmed if leader else 0)
+
+    def _epoch(self) -> int:
+        return self.relay.core.epoch if self.relay else 0
 
     def _leader(self) -> Leader | None:
         return self.relay.core.leader if self.relay else None

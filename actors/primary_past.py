@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 from raylite.actors.archiving import Archiving
 from raylite.actors.cold.fork import fork_base
-from raylite.actors.primary_transfers import Run, take
+from raylite.actors.opening import Opening
+from raylite.actors.primary_transfers import take
 from raylite.actors.storage.engine import Execution
 from raylite.actors.storage.generation import Generation
 from raylite.actors.storage.replacement import Replacement
@@ -22,56 +22,50 @@ from raylite.policies.errors import Error, NotAllowed, NotPrimary
 from raylite.policies.query import Query
 from raylite.policies.status import Restored, TimeSpan, Verified
 
-Admitted = Callable[[str, str], AbstractContextManager[object]]
-"""For the time of a query about that database, at that bookmark; raises if none may run."""
-
 
 class PrimaryPast:
-    """That of one primary. cold: whether there is cold storage; opens: waits until the primary can be asked, or so many
-    seconds; archive: None before that; run: as of `PrimaryTransfers`; place: where a database's primary, if it is on
-    this node, has its files; hold: keeps what goes on when a call has ended."""
+    """That of one primary. cold: whether there is cold storage; archive: None before the reign is open; place: where a
+    database's primary, if it is on this node, has its files; hold: keeps what goes on when a call has ended."""
 
     def __init__(
         self,
         database: str,
         database_id: str,
+        opening: Opening,
         *,
         cold: bool,
-        opens: Callable[[float], Awaitable[None]],
         archive: Callable[[], Archiving | None],
-        admitted: Admitted,
-        run: Run,
         place: Callable[[str], Path],
         hold: Callable[[Coroutine[object, object, None]], object],
     ) -> None:
         self._database, self._database_id, self._cold = database, database_id, cold
-        self._opens, self._archive, self._admitted, self._run = opens, archive, admitted, run
+        self._opening, self._archive = opening, archive
         self._place, self._hold = place, hold
 
     async def read(self, query: Query) -> tuple[Execution, Bookmark]:
         """What the query finds in the database as it was; see `Archiving.read`."""
-        with self._admitted(query.database, query.at):
+        with self._opening.admitted(query.database, query.at):
             goal = Bookmark.parse(query.at)
             return await self._required().read(query, goal), goal
 
     async def moment(self, time_us: int) -> str:
         """See `Archiving.moment`."""
-        await self._opens(limits.START_SECONDS)
+        await self._opening.wait()
         return await self._required().moment(time_us)
 
     async def span(self) -> TimeSpan:
         """See `Archiving.span`."""
-        await self._opens(limits.START_SECONDS)
+        await self._opening.wait()
         return await self._required().span()
 
     async def restore(self, bookmark: str) -> Restored:
         """Makes the database what it was at that bookmark, as one entry. Raises what a write raises."""
-        await self._opens(limits.START_SECONDS)
-        with self._admitted(self._database_id, bookmark):
+        await self._opening.wait()
+        with self._opening.admitted(self._database_id, bookmark):
             path = await self._required().file(Bookmark.parse(bookmark))
         replacement = Replacement(path)
         seconds = limits.LONGEST_QUERY_SECONDS
-        _, mark = await self._run(self._database_id, bookmark, seconds, replacement.run)
+        _, mark = await self._opening.run(self._database_id, bookmark, seconds, replacement.run)
         return Restored(str(mark), replacement.undo)
 
     async def fork(self, fork_id: str, bookmark: str) -> Fork:
@@ -80,9 +74,9 @@ class PrimaryPast:
         Of what this database is now a clone is laid where the fork's primary looks first, if it starts on this node.
         Raises `BookmarkError` if that entry is not kept any more, and `Unreachable` if cold storage is away.
         """
-        await self._opens(limits.START_SECONDS)
-        with self._admitted(self._database_id, bookmark):
-            taken = await take(self._run, self._database_id, bookmark)
+        await self._opening.wait()
+        with self._opening.admitted(self._database_id, bookmark):
+            taken = await take(self._opening.run, self._database_id, bookmark)
             try:
                 goal = Bookmark.parse(bookmark) if bookmark else taken.bookmark
                 time_us = await self._required().fork(fork_id, goal)
@@ -101,8 +95,8 @@ class PrimaryPast:
 
     async def verify(self) -> Verified:
         """Compares the database, whole, with what cold storage alone gives at the same entry; see `cold.verify`."""
-        await self._opens(limits.START_SECONDS)
-        taken = await take(self._run, self._database_id, "")
+        await self._opening.wait()
+        taken = await take(self._opening.run, self._database_id, "")
         try:
             return await self._required().verify(taken.snapshot, taken.bookmark)
         finally:

@@ -98,7 +98,7 @@ D1_REQUEST_SECONDS = 30.0
 ROUTING_NEAR_MS = 5.0
 """Round trips that differ by less count as equally near."""
 ROUND_TRIP_SAMPLES = 8
-"""Of the newest so many, PEER_SILENCE_SECONDS apart, the shortest counts."""
+"""Of the newest so many, at most PEER_SILENCE_SECONDS apart, the shortest counts."""
 ROUTING_LAG_MS = 5000.0
 """A replica whose data is older gets no query."""
 

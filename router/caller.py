@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 from collections import deque
 from collections.abc import Mapping
+from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
 from raylite.actors import handles, ray_calls
@@ -14,6 +16,7 @@ from raylite.actors.handles import RaySurroundings
 from raylite.actors.service import answers_nothing, distance_of
 from raylite.actors.stream import Connection, Identity, connect, tls_from_environment
 from raylite.policies import limits
+from raylite.policies.backoff import Backoff
 from raylite.policies.catalogue import Placement, RouteEntry
 from raylite.policies.errors import Error, NoReply, Unreachable
 from raylite.policies.freshness import Health
@@ -25,6 +28,8 @@ from raylite.router.router import Route
 
 if TYPE_CHECKING:
     from raylite.router.runtime import Runtime
+
+MEASURING = Backoff(0.1, limits.PEER_SILENCE_SECONDS)
 
 
 class Watched(Protocol):
@@ -130,12 +135,13 @@ class Caller:
 
 
 async def watch(connection: Watched, measured: deque[float]) -> None:
-    """Measures its round trip, ms, again and again: one that was taken while everything started says little.
+    """Measures its round trip, ms, again and again, soon at first: one taken while everything starts says little.
 
     Ends a connection whose process has stopped while somebody waits for it: it stays open, but nobody is there.
     """
+    pauses = (MEASURING.delay(taken, random.random()) for taken in count())
     while connection.is_open:
-        await asyncio.sleep(limits.PEER_SILENCE_SECONDS)
+        await asyncio.sleep(next(pauses))
         try:
             measured.append(1000 * await connection.ping(limits.MISSED_SECONDS))
         except (NoReply, Unreachable):

@@ -8,8 +8,10 @@ from collections import deque
 import pytest
 
 from raylite.policies import limits
+from raylite.policies.backoff import Backoff
 from raylite.policies.errors import NoReply
-from raylite.router.caller import watch
+from raylite.router import caller
+from raylite.router.caller import MEASURING, watch
 
 
 class FakeConnection:
@@ -30,7 +32,7 @@ class FakeConnection:
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "PEER_SILENCE_SECONDS", 0.0)
+    monkeypatch.setattr(caller, "MEASURING", Backoff(0.0001, 0.001))
 
 
 def test_the_shortest_of_late_counts_and_not_the_one_that_was_measured_first() -> None:
@@ -38,6 +40,12 @@ def test_the_shortest_of_late_counts_and_not_the_one_that_was_measured_first() -
     asyncio.run(watch(FakeConnection(0.002, 0.001, 0.003, waiting=1), measured))
     assert min(measured) == 1.0
     assert 80.0 not in measured
+
+
+def test_a_bad_first_measurement_is_made_good_well_before_the_next_silence() -> None:
+    pauses = [MEASURING.delay(taken, jitter=1.0) for taken in range(limits.ROUND_TRIP_SAMPLES)]
+    assert sum(pauses[:3]) < limits.PEER_SILENCE_SECONDS / 2
+    assert max(pauses) <= limits.PEER_SILENCE_SECONDS
 
 
 def test_a_connection_is_given_up_only_if_somebody_waits_for_it() -> None:
