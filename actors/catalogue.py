@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 import msgspec
 
 from raylite.actors.stream import from_failure
+from raylite.actors.token_book import TABLE as TOKENS
 from raylite.policies import limits
 from raylite.policies.catalogue import DatabaseEntry, Fork
 from raylite.policies.errors import ConstraintError, Corrupt, DatabaseExists, DatabaseNotFound, NotAllowed
@@ -34,6 +35,7 @@ CREATE TABLE asleep (id TEXT PRIMARY KEY, since_us INTEGER NOT NULL) STRICT
 """,
     "rebuilt": "CREATE TABLE rebuilt (id TEXT PRIMARY KEY, rebuilt TEXT NOT NULL) STRICT",
     "systems": "CREATE TABLE systems (id TEXT PRIMARY KEY) STRICT",
+    "tokens": TOKENS,
 }
 COLUMNS = "id, name, members, region, replicas, replication, created_us"
 _ENTRIES = (
@@ -60,10 +62,10 @@ class Catalogue:
 
     async def prepare(self) -> None:
         """Makes the tables that are missing; writes nothing if none is, for followers may have no room."""
-        found = {row[0] for row in await self._run("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+        found = {row[0] for row in await self.run("SELECT name FROM sqlite_schema WHERE type = 'table'")}
         for name, table in TABLES.items():
             if name not in found:
-                await self._run(table)
+                await self.run(table)
 
     async def insert(self, entry: DatabaseEntry) -> None:
         """A new database, asleep; raises `DatabaseExists`, or `NotAllowed` for a fork that was given up meanwhile."""
@@ -92,7 +94,7 @@ class Catalogue:
     async def set_members(self, entry: DatabaseEntry, members: Members) -> DatabaseEntry:
         """Writes the first members, once; returns the entry with those that are written."""
         encoded = msgspec.msgpack.encode(members)
-        await self._run(
+        await self.run(
             "UPDATE databases SET members = ? WHERE id = ? AND members IS NULL", encoded, entry.database_id
         )
         return await self.get(entry.name)
@@ -100,29 +102,34 @@ class Catalogue:
     async def note_members(self, database_id: str, members: Members) -> None:
         """Writes who the members are by now; nothing if there is no such database."""
         encoded = msgspec.msgpack.encode(members)
-        await self._run(
+        await self.run(
             "UPDATE databases SET members = ?1 WHERE id = ?2 AND members != ?1", encoded, database_id
         )
 
     async def find(self, database_id: str) -> DatabaseEntry | None:
         """The database of this id."""
-        rows = await self._run(f"{_ENTRIES} WHERE id = ?", database_id)
+        rows = await self.run(f"{_ENTRIES} WHERE id = ?", database_id)
         return _entry(rows[0]) if rows else None
 
     async def get(self, name: str) -> DatabaseEntry:
         """The database of this name; raises `DatabaseNotFound`."""
-        rows = await self._run(f"{_ENTRIES} WHERE name = ?", name)
+        rows = await self.run(f"{_ENTRIES} WHERE name = ?", name)
         if not rows:
             raise DatabaseNotFound(name)
         return _entry(rows[0])
 
     async def all(self) -> list[DatabaseEntry]:
         """All databases, by name."""
-        return [_entry(row) for row in await self._run(f"{_ENTRIES} ORDER BY name")]
+        return [_entry(row) for row in await self.run(f"{_ENTRIES} ORDER BY name")]
+
+    async def set_replication(self, database_id: str, replication: str, replicas: Sequence[str]) -> None:
+        """Where this database is to have replicas from here on; see `DatabaseEntry`."""
+        update = "UPDATE databases SET replication = ?, replicas = ? WHERE id = ?"
+        await self.run(update, replication, ",".join(replicas), database_id)
 
     async def awake(self) -> list[DatabaseEntry]:
         """Those that have actors, by name."""
-        return [_entry(row) for row in await self._run(f"{_ENTRIES} WHERE since_us IS NULL ORDER BY name")]
+        return [_entry(row) for row in await self.run(f"{_ENTRIES} WHERE since_us IS NULL ORDER BY name")]
 
     async def fall_asleep(self, database_id: str, since_us: int) -> None:
         """This database has no actors from here on; nothing if it had none."""
@@ -130,7 +137,7 @@ class Catalogue:
 
     async def wake(self, database_id: str) -> None:
         """This database is to have actors from here on."""
-        await self._run("DELETE FROM asleep WHERE id = ?", database_id)
+        await self.run("DELETE FROM asleep WHERE id = ?", database_id)
 
     async def delete(self, entry: DatabaseEntry, deleted_us: int) -> None:
         """Removes a database, for good: its name is free, and its id is noted among those that are deleted."""
@@ -146,12 +153,12 @@ class Catalogue:
 
     async def deleted(self) -> list[Deleted]:
         """Deleted databases of which something may be left, the first first."""
-        rows = await self._run("SELECT id, members, deleted_us FROM deleted ORDER BY deleted_us")
+        rows = await self.run("SELECT id, members, deleted_us FROM deleted ORDER BY deleted_us")
         return [_deleted(row) for row in rows]
 
     async def note_stray(self, database_id: str, deleted_us: int) -> None:
         """Notes a fork as deleted that was never made, unless there is such a database; from here on none can be."""
-        await self._run(
+        await self.run(
             "INSERT OR IGNORE INTO deleted (id, members, deleted_us) "
             "SELECT ?1, NULL, ?2 WHERE NOT EXISTS (SELECT 1 FROM databases WHERE id = ?1)",
             database_id,
@@ -160,11 +167,11 @@ class Catalogue:
 
     async def forget(self, database_id: str) -> None:
         """Nothing is left of this deleted database."""
-        await self._run("DELETE FROM deleted WHERE id = ?", database_id)
+        await self.run("DELETE FROM deleted WHERE id = ?", database_id)
 
     async def was_rebuilt_for(self, system_id: str) -> bool:
         """Whether `rebuild` was done for this system."""
-        return bool(await self._run("SELECT id FROM systems WHERE id = ?", system_id))
+        return bool(await self.run("SELECT id FROM systems WHERE id = ?", system_id))
 
     async def rebuild(self, system_id: str, rebuilt: Mapping[str, Rebuilt]) -> None:
         """Takes note, in one transaction, of how far each database was rebuilt, by id; none of them has members now.
@@ -180,7 +187,8 @@ class Catalogue:
             Statement(insert, (msgspec.json.encode(rebuilt).decode(),)),
         )
 
-    async def _run(self, sql: str, *params: Value) -> Sequence[tuple[Value, ...]]:
+    async def run(self, sql: str, *params: Value) -> Sequence[tuple[Value, ...]]:
+        """Runs one statement; its rows. Raises its error."""
         return await self._run_all(Statement(sql, params))
 
     async def _run_all(self, *statements: Statement) -> Sequence[tuple[Value, ...]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 
 import msgspec
 
@@ -101,6 +101,20 @@ class Databases:
         async with self.unchanged(entry):
             if (await self._catalogue.get(entry.name)).asleep:
                 await self._end(entry)
+
+    async def replicate(self, name: str, replication: str, wanted: Sequence[str]) -> DatabaseEntry:
+        """Notes durably where this database has replicas from here on, then ends and starts some.
+
+        Raises `DatabaseNotFound`; what cannot be started now is unfinished.
+        """
+        async with self._one_change:
+            entry = await self._catalogue.get(name)
+            await self._catalogue.set_replication(entry.database_id, replication, wanted)
+            for region in set(entry.replicas).difference(wanted):
+                await self._cluster.kill(replica_name(name, region))
+        if not entry.asleep:
+            await self.finish_one(name)
+        return await self._catalogue.get(name)
 
     async def delete(self, name: str, deleted_us: int) -> None:
         """Notes a database as deleted, durably, then ends its actors; raises `DatabaseNotFound`."""

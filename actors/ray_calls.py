@@ -32,6 +32,13 @@ def find(actor: str) -> Any:
         return None
 
 
+def named(prefix: str) -> list[str]:
+    """The names of all actors that begin so, in order."""
+    found: list[dict[str, str]] = ray.util.list_named_actors(all_namespaces=True)
+    names = [one["name"] for one in found if one["namespace"] == NAMESPACE]
+    return sorted(name for name in names if name.startswith(prefix))
+
+
 def kill(handle: Any) -> None:
     """Ends this very process of an actor for good; its name is free then."""
     ray.kill(handle, no_restart=True)

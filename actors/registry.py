@@ -18,7 +18,7 @@ from raylite.actors.databases import Databases
 from raylite.actors.enlistment import Enlistment
 from raylite.actors.follower_calls import FollowerCalls
 from raylite.actors.hibernation import is_idle
-from raylite.actors.holders import holders
+from raylite.actors.overview import overview_of
 from raylite.actors.ports import Cluster
 from raylite.actors.primary import Primary
 from raylite.actors.publication import Publication
@@ -28,20 +28,21 @@ from raylite.actors.removal import Removal
 from raylite.actors.service import Surroundings, wall_us
 from raylite.actors.supervision import Supervision
 from raylite.actors.surveyor import Surveyor
+from raylite.actors.token_book import TokenBook, TokenMethods
 from raylite.actors.waking import Waking
 from raylite.policies import limits
 from raylite.policies.catalogue import DatabaseEntry, Fork
 from raylite.policies.errors import Error, Unreachable
 from raylite.policies.names import database_name
-from raylite.policies.placement import primary_region, tolerated_nodes
+from raylite.policies.placement import primary_region
 from raylite.policies.quorum import Member, Members
 from raylite.policies.rebuilt import Rebuilt, Recovery
 from raylite.policies.replication import Replication
 from raylite.policies.status import ActorStatus, Overview
-from raylite.policies.system import REGISTRY, PrimaryConfig, Settings, Site, primary_name, replica_name
+from raylite.policies.system import REGISTRY, PrimaryConfig, Settings, Site, primary_name
 
 
-class Registry(Primary):
+class Registry(TokenMethods, Primary):
     """The primary of the catalogue's database, and the rules over it. Its own methods travel as Ray calls."""
 
     def __init__(
@@ -58,6 +59,7 @@ class Registry(Primary):
         self._cluster = cluster
         self._surveyor = Surveyor(cluster, sites, settings.virtual)
         self._catalogue = Catalogue(config.database_id, self._query)
+        self.token_book = TokenBook(self._catalogue.run, self.ready)
         self._followers = followers = FollowerCalls(
             self.ask_once, self.dial, self._surveyor, config.database_id
         )
@@ -159,10 +161,18 @@ class Registry(Primary):
         return entry if fork is None else await self.wake(name)
 
     async def lookup(self, name: str) -> DatabaseEntry:
-        """The database of this name; raises `DatabaseNotFound`."""
+        """The database of this id, or name; raises `DatabaseNotFound`."""
         await self.ready()
-        entry = await self._catalogue.get(name)
-        return entry if entry.members is not None else await self._databases.complete(name)
+        entry = await self._catalogue.find(name) or await self._catalogue.get(name)
+        return entry if entry.members is not None else await self._databases.complete(entry.name)
+
+    async def replicate(self, name: str, replication: str) -> DatabaseEntry:
+        """Sets where this database has replicas, see `DatabaseEntry`; raises `DatabaseNotFound`, `InvalidName`."""
+        await self.ready()
+        wanted = Replication.parse(replication).wanted(await self._surveyor.regions())
+        entry = await self._databases.replicate(name, replication, wanted)
+        await self._announce()
+        return entry
 
     async def wake(self, name: str) -> DatabaseEntry:
         """The database of this name, whose primary is started if it is asleep, and which routers are told of.
@@ -283,18 +293,6 @@ class Registry(Primary):
 
     async def overview(self) -> Overview:
         """Everybody who should live, and how many nodes may be lost."""
-        entries = await self.databases()
-        sites = {site.follower: site for site in await self._surveyor.present()}
-        actors = [REGISTRY, *(site.follower for site in self._surveyor.sites)]
-        awake, asleep = [one for one in entries if not one.asleep], [one for one in entries if one.asleep]
-        for entry in awake:
-            actors += [primary_name(entry.name), *(replica_name(entry.name, one) for one in entry.replicas)]
-        databases = {entry.database_id: entry.members for entry in awake if entry.members is not None}
-        databases[self.config.database_id] = self.relay.core.members if self.relay else self.config.members
-        held = list((await holders(self.dial, databases)).values())
-        held += [{one.follower for one in entry.members.current} for entry in asleep if entry.members]
-        tolerated = {
-            tolerated_nodes([sites[one] for one in names if one in sites], limits.FOLLOWERS)
-            for names in map(frozenset, held)
-        }
-        return Overview(tuple(actors), min(tolerated), len(asleep))
+        own = self.relay.core.members if self.relay else self.config.members
+        registry, present = (self.config.database_id, own), await self._surveyor.present()
+        return await overview_of(await self.databases(), self._surveyor.sites, present, registry, self.dial)

@@ -83,8 +83,19 @@ TRANSFER_IDLE_SECONDS = 60.0
 """A transfer that nobody asks for is given up after this long."""
 
 # HTTP
+HTTP_PORT = 8787
 HTTP_BODY_BYTES = 32 << 20
 HTTP_BODY_SECONDS = 30.0
+HTTP_REQUESTS = 512
+"""Requests that one gateway has under way at a time; more are refused at once."""
+HTTP_CALLERS = 10_000
+"""Callers whose rate a gateway remembers, where it has one."""
+HTTP_ROUTERS = 10_000
+"""Databases of which a gateway remembers which texts read."""
+REQUESTS_END_SECONDS = 30
+"""Requests that a gateway has begun when it is to end have so long to be answered,"""
+DRAIN_SECONDS = 35.0
+"""and whoever ends it waits so long."""
 D1_SQL_BYTES = 100_000
 """D1's own limits, for callers of its protocols alone: one statement,"""
 D1_PARAMETERS = 100
@@ -93,6 +104,10 @@ D1_VALUE_BYTES = 2_000_000
 """one of these,"""
 D1_REQUEST_SECONDS = 30.0
 """and a whole request, be it a batch."""
+TOKENS = 10_000
+"""Tokens of one system."""
+TOKENS_SECONDS = 2.0
+"""A gateway learns of new and revoked tokens so soon."""
 
 # Routing
 ROUTING_NEAR_MS = 5.0

@@ -7,6 +7,7 @@ import atexit
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Coroutine
 from concurrent.futures import CancelledError, Future
 from typing import TypeVar
@@ -17,6 +18,7 @@ from raylite.policies import limits
 from raylite.policies.errors import OutcomeUnknown
 
 T = TypeVar("T")
+_TURN_SECONDS = 0.5
 
 
 class Background:
@@ -60,15 +62,9 @@ class Background:
         answer: Future[T] = Future()
         try:
             self.loop.call_soon_threadsafe(_begin, work, answer)
-            return answer.result(seconds)
+            return _result(answer, float("inf") if seconds is None else seconds)
         except CancelledError:
             raise OutcomeUnknown("this process", "it left the system while a query was under way") from None
-        except TimeoutError:
-            if answer.done():
-                raise
-            raise OutcomeUnknown(
-                "this process", f"its event loop gave no answer within {seconds:g} s"
-            ) from None
         finally:
             answer.cancel()
 
@@ -99,6 +95,21 @@ def _begin(work: Coroutine[object, object, T], answer: Future[T]) -> None:
     loop = task.get_loop()
     answer.add_done_callback(lambda _: None if task.done() else _cancel_on(loop, task))
     task.add_done_callback(lambda _: _hand_over(task, answer))
+
+
+def _result(answer: Future[T], seconds: float) -> T:
+    """What it comes to; raises `OutcomeUnknown` after so long.
+
+    It waits in short turns: one that begins just when an interrupt has come to another thread does not hear of it.
+    """
+    deadline = time.monotonic() + seconds
+    while not answer.done():
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise OutcomeUnknown("this process", f"its event loop gave no answer within {seconds:g} s")
+        with contextlib.suppress(TimeoutError):  # the work's own is raised below
+            return answer.result(min(left, _TURN_SECONDS))
+    return answer.result()
 
 
 def _cancel_on(loop: asyncio.AbstractEventLoop, task: asyncio.Task[T]) -> None:

@@ -8,10 +8,12 @@ from pathlib import Path
 import click
 
 from raylite.actors.core.simulation.command import run_all, summarize
+from raylite.actors.gateways import Listen
 from raylite.policies import limits
 from raylite.policies.errors import Error, Invalid
 from raylite.router import cli_cluster
 from raylite.router import cli_output as output
+from raylite.router.cli_http import serve, serve_at, token
 from raylite.router.cli_migrations import migrations
 from raylite.router.cli_options import data_option, json_option
 from raylite.router.cli_past import fork, time_travel, verify
@@ -56,11 +58,25 @@ def main() -> None:
     show_default=True,
     help="Seconds until a database that nobody uses has no processes any more; 0: never.",
 )
+@click.option(
+    "--http", "port", type=click.IntRange(1, 65535), help="Also serve D1's protocols at 127.0.0.1:PORT."
+)
 @data_option
 @json_option
-def up(regions: str, wan: bool, cold: str, hibernate: float, data_dir: Path | None, as_json: bool) -> None:
+def up(
+    regions: str,
+    wan: bool,
+    cold: str,
+    hibernate: float,
+    port: int | None,
+    data_dir: Path | None,
+    as_json: bool,
+) -> None:
     """Start raylite here, or add it to the Ray cluster that RAY_ADDRESS names."""
     found = cli_cluster.up(data_dir, regions, cold, hibernate, wan=wan)
+    if port is not None:
+        with CliSession.joined(data_dir):
+            found["http"] = serve_at(Listen("127.0.0.1", port, ""))[0]
     output.show(found, as_json=as_json)
 
 
@@ -203,6 +219,8 @@ main.add_command(verify)
 main.add_command(migrations)
 main.add_command(export)
 main.add_command(import_)
+main.add_command(serve)
+main.add_command(token)
 
 
 @main.command()

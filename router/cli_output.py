@@ -60,7 +60,7 @@ def databases(entries: Sequence[DatabaseEntry], *, as_json: bool) -> None:
         }
         for one in entries
     ]
-    _table(rows, as_json=as_json)
+    table(rows, as_json=as_json)
 
 
 def info(found: DatabaseInfo, *, as_json: bool) -> None:
@@ -94,7 +94,7 @@ def system(found: SystemStatus, *, as_json: bool) -> None:
 
 def replaced(found: Mapping[str, str], *, as_json: bool) -> None:
     """Which follower came, by database."""
-    _table([{"database": name, "follower": one} for name, one in found.items()], as_json=as_json)
+    table([{"database": name, "follower": one} for name, one in found.items()], as_json=as_json)
 
 
 def recovered(found: Recovered, *, as_json: bool) -> None:
@@ -159,7 +159,7 @@ def executed(found: Executed, *, as_json: bool) -> None:
         return
     for one in found.results:
         if one.results:
-            _table(one.results, as_json=False)
+            table(one.results, as_json=False)
     if found.results:
         changes = sum(one.meta.changes for one in found.results)
         meta = found.results[-1].meta
@@ -179,16 +179,17 @@ def _result(one: Result, bookmark: str) -> dict[str, object]:
     return shown | ({"bookmark": bookmark} if bookmark else {})
 
 
-def _table(rows: Sequence[Mapping[str, object]], *, as_json: bool) -> None:
+def table(rows: Sequence[Mapping[str, object]], *, as_json: bool) -> None:
+    """Rows that all have the same columns."""
     if as_json:
         _json(rows)
         return
-    table = Table()
+    shown = Table()
     for name in rows[0] if rows else ():
-        table.add_column(str(name))
+        shown.add_column(str(name))
     for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row.values()))
-    console.print(table)
+        shown.add_row(*("" if value is None else str(value) for value in row.values()))
+    console.print(shown)
 
 
 def _json(value: object) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from raylite.actors import handles
+from raylite.actors import gateways, handles
 from raylite.policies import limits
 from raylite.policies.catalogue import DatabaseEntry
 from raylite.policies.status import ActorStatus, Restored, Verified
@@ -170,7 +170,8 @@ class CliSession:
 
     async def _system(self) -> SystemStatus:
         overview = await handles.call(REGISTRY, "overview", seconds=limits.START_SECONDS)
-        statuses = await statuses_of(overview.actors)
+        actors = (*overview.actors, *await gateways.all_names())
+        statuses = await statuses_of(actors)
         answered = {one.actor for one in statuses}
-        missing = tuple(one for one in overview.actors if one not in answered)
+        missing = tuple(one for one in actors if one not in answered)
         return SystemStatus(statuses, missing, overview.tolerated_nodes, overview.asleep)

@@ -31,12 +31,17 @@ from raylite.router.router import Router
 
 
 class Runtime:
-    """What databases of one event loop share. streams: whether queries use connections or only Ray's calls."""
+    """What databases of one event loop share. streams: whether queries use connections or only Ray's calls.
+
+    follows: whether the routing actor told of changes when it was last asked.
+    """
 
     def __init__(self, settings: Settings, *, streams: bool = True) -> None:
         self.settings, self.streams = settings, streams
         self.policy: RoutingPolicy = Nearest(settings.regions)
         self._table = RoutingTable(0, {})
+        self._by_id: dict[str, RouteEntry] = {}
+        self.follows = False
         self._pickled = b""
         self._callers: dict[str, Caller] = {}
         self._watch = asyncio.get_running_loop().create_task(self._follow_table())
@@ -69,6 +74,10 @@ class Runtime:
             )
         return self._table.routes[name]
 
+    def known(self, name: str) -> RouteEntry | None:
+        """Who serves the database of this id, or name, as far as this was told; None if it was not."""
+        return self._by_id.get(name) or self._table.routes.get(name)
+
     @property
     def health(self) -> Mapping[str, Health]:
         """How actors were when the routing actor asked them last, by name."""
@@ -85,6 +94,7 @@ class Runtime:
             self._pickled = table.policy
             self.policy = _unpickled(table.policy) if table.policy else Nearest(self.settings.regions)
         self._table = table
+        self._by_id = {route.database_id: route for route in table.routes.values()}
 
     async def close(self) -> None:
         """Ends everything."""
@@ -97,7 +107,9 @@ class Runtime:
         while True:
             try:
                 await self.refresh(self._table.version)
+                self.follows = True
             except Error:
+                self.follows = False
                 await asyncio.sleep(limits.RETRY_SECONDS)
 
 

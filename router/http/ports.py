@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import enum
 from typing import Protocol
 
 import msgspec
 
+from raylite.policies.tokens import Scope
 from raylite.router.router import Router
 
-
-class Scope(enum.StrEnum):
-    """What a request asks for. Any query is WRITE: its text may write, and that is known only when it is compiled."""
-
-    READ = "read"
-    WRITE = "write"
-    ADMIN = "admin"
+__all__ = ["AnyoneMay", "Authorizer", "Databases", "Scope", "Target"]
 
 
 class Target(msgspec.Struct, frozen=True):

@@ -16,7 +16,7 @@ from raylite.actors.holders import holders
 from raylite.actors.ports import Whereabouts
 from raylite.actors.registry import Registry
 from raylite.policies import limits
-from raylite.policies.errors import DatabaseExists, DatabaseNotFound, Unreachable
+from raylite.policies.errors import DatabaseExists, DatabaseNotFound, InvalidName, Unreachable
 from raylite.policies.quorum import Member, Members
 from raylite.policies.system import REGISTRY, Node, PrimaryConfig, Site
 
@@ -229,6 +229,29 @@ def test_a_lost_replica_is_replaced_if_there_should_be_one(tmp_path: Path) -> No
         assert await world.now.report_lost("replica:a:weur")
         assert not await world.now.report_lost("replica:a:oc")
         assert world.cluster.done[-1] == ("replica", "replica:a:weur", "node-1", False)
+
+    run(tmp_path, case)
+
+
+def test_where_replicas_are_can_be_changed_awake_and_asleep(tmp_path: Path) -> None:
+    async def case(world: World) -> None:
+        await world.create("a")
+        entry = await world.now.replicate("a", "weur,oc")
+        assert (entry.replication, entry.replicas) == ("weur,oc", ("weur",))
+        ended = {one[1] for one in world.cluster.done if one[0] == "kill"}
+        assert ended == {"replica:a:enam", "replica:a:apac"}
+        assert [one.region for one in world.cluster.table.routes["a"].replicas] == ["weur"]
+        before = len(world.cluster.done)
+        assert (await world.now.replicate("a", "auto")).replicas == ("apac", "enam", "weur")
+        assert ("replica", "replica:a:apac", "", False) in world.cluster.done[before:]
+        sleeping = await world.now.create("b", "", "enam", "auto")
+        assert (await world.now.replicate("b", "disabled")).replicas == ()
+        assert not [one for one in world.cluster.done if one[1:2] == ("replica:b:weur",) and one[0] != "kill"]
+        assert (await world.now.lookup(sleeping.database_id)).replication == "disabled"
+        with pytest.raises(InvalidName):
+            await world.now.replicate("a", "a region")
+        with pytest.raises(DatabaseNotFound):
+            await world.now.replicate("c", "auto")
 
     run(tmp_path, case)
 

@@ -7,45 +7,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.unit.catalogue_database import CatalogueDatabase
 
-from raylite.actors.catalogue import Catalogue
-from raylite.actors.storage.engine import Engine
-from raylite.actors.storage.image import EMPTY
-from raylite.actors.stream import to_failure
 from raylite.policies.catalogue import DatabaseEntry
-from raylite.policies.errors import DatabaseExists, DatabaseNotFound, Error, StorageFull
-from raylite.policies.query import Answer, Failure, Query
+from raylite.policies.errors import DatabaseExists, DatabaseNotFound, StorageFull
 from raylite.policies.quorum import Member, Members
 
 MEMBERS = Members((Member("follower:0", "i0"),))
 SHOP = DatabaseEntry("id1", "shop", None, "enam", ("enam", "weur"), "auto", 7)
 
 
-class Database:
-    """Where the catalogue is kept. refusal: why nothing may be written now."""
-
-    def __init__(self, path: Path) -> None:
-        path.write_bytes(EMPTY)
-        self.engine = Engine.writer(str(path))
-        self.refusal: Error | None = None
-        self.catalogue = Catalogue("registry", self._ask)
-
-    async def _ask(self, query: Query) -> Answer | Failure:
-        found = self.engine.execute(query, 5.0, self.refusal)
-        if found.error is not None:
-            return to_failure(found.error)
-        return Answer(found.results, "", "", "", True, found.wrote)
-
-
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    made = Database(tmp_path / "catalogue")
+def database(tmp_path: Path) -> Iterator[CatalogueDatabase]:
+    made = CatalogueDatabase(tmp_path / "catalogue")
     asyncio.run(made.catalogue.prepare())
     yield made
     made.engine.close()
 
 
-def test_a_catalogue_that_is_there_opens_without_writing(database: Database) -> None:
+def test_a_catalogue_that_is_there_opens_without_writing(database: CatalogueDatabase) -> None:
     database.refusal = StorageFull("followers", "no room")
     asyncio.run(database.catalogue.prepare())
     assert asyncio.run(database.catalogue.all()) == []
@@ -53,7 +33,7 @@ def test_a_catalogue_that_is_there_opens_without_writing(database: Database) -> 
         asyncio.run(database.catalogue.insert(SHOP))
 
 
-def test_a_name_is_taken_once_until_it_is_deleted(database: Database) -> None:
+def test_a_name_is_taken_once_until_it_is_deleted(database: CatalogueDatabase) -> None:
     async def case() -> None:
         catalogue = database.catalogue
         await catalogue.insert(SHOP)
@@ -74,7 +54,7 @@ def test_a_name_is_taken_once_until_it_is_deleted(database: Database) -> None:
     asyncio.run(case())
 
 
-def test_members_are_written_once(database: Database) -> None:
+def test_members_are_written_once(database: CatalogueDatabase) -> None:
     async def case() -> None:
         await database.catalogue.insert(SHOP)
         await database.catalogue.set_members(SHOP, MEMBERS)
@@ -84,7 +64,7 @@ def test_members_are_written_once(database: Database) -> None:
     asyncio.run(case())
 
 
-def test_a_database_that_was_never_joined_can_be_deleted(database: Database) -> None:
+def test_a_database_that_was_never_joined_can_be_deleted(database: CatalogueDatabase) -> None:
     async def case() -> None:
         await database.catalogue.insert(SHOP)
         await database.catalogue.delete(SHOP, 1)

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from tests.unit.catalogue_database import CatalogueDatabase
 from tests.unit.cold_world import (
     DATABASE,
     DAY,
@@ -23,7 +24,6 @@ from tests.unit.cold_world import (
     snapshot_at,
     upload,
 )
-from tests.unit.test_catalogue import Database
 
 from raylite.actors.cold import marker
 from raylite.actors.cold.archive import Archive
@@ -298,7 +298,7 @@ class World:
     """A catalogue, and a store in a folder. now_us: our clock and the store's are the same."""
 
     def __init__(self, path: Path) -> None:
-        self.database = Database(path / "catalogue")
+        self.database = CatalogueDatabase(path / "catalogue")
         self.catalogue = self.database.catalogue
         self.store = MemoryStore()
         marker.claim(self.store, Marker("system"))

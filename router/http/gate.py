@@ -1,0 +1,68 @@
+"""What stands before the application: how many requests are under way, and how many one caller may make."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+import msgspec
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from raylite.policies import limits
+from raylite.policies.rate import Rates
+
+_OVERLOADED: Final = "D1 DB is overloaded. Too many requests queued. Nothing was run. Try again."
+_TOO_OFTEN: Final = "this caller makes more requests a second than it may. Nothing was run. Try again later."
+
+
+class Gate:
+    """An ASGI application before another one. rate: requests a second that one caller may make, 0.0 for any number.
+
+    A caller is who sends the same Authorization header, or without one the same address. Refusals have the fields of
+    both protocols, the binding's and Cloudflare's API.
+    """
+
+    def __init__(self, application: ASGIApp, rate: float = 0.0, most: int = limits.HTTP_REQUESTS) -> None:
+        self._application, self._most = application, most
+        self._rates = Rates(rate, limits.HTTP_CALLERS) if rate else None
+        self.under_way = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers, or hands on."""
+        if scope["type"] != "http":
+            await self._application(scope, receive, send)
+            return
+        refusal = self._refusal(scope)
+        if refusal is not None:
+            await refusal(scope, receive, send)
+            return
+        self.under_way += 1
+        try:
+            await self._application(scope, receive, send)
+        finally:
+            self.under_way -= 1
+
+    def _refusal(self, scope: Scope) -> Response | None:
+        if self.under_way >= self._most:
+            return _refused(503, _OVERLOADED, 1.0)
+        wait = self._rates.wait(_caller(scope), time.monotonic()) if self._rates else 0.0
+        return _refused(429, _TOO_OFTEN, wait) if wait > 0 else None
+
+
+def _caller(scope: Scope) -> str:
+    client = scope.get("client")
+    return Headers(scope=scope).get("authorization") or (client[0] if client else "")
+
+
+def _refused(status: int, text: str, seconds: float) -> Response:
+    content = {
+        "success": False,
+        "error": text,
+        "result": None,
+        "errors": [{"code": status, "message": text}],
+        "messages": [],
+    }
+    headers = {"retry-after": f"{max(1, round(seconds))}"}
+    return Response(msgspec.json.encode(content), status, headers, "application/json")
