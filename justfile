@@ -60,6 +60,11 @@ soak times="10":
 compat-ray *args:
     uv run --locked --all-extras pytest tests/compat/python {{args}}
 
+# D1's own tools and libraries, unmodified: a Worker on workerd, drizzle, Prisma, wrangler, Cloudflare's SDK
+compat *args:
+    npm ci --prefix tests/compat/clients --ignore-scripts --no-audit --no-fund
+    uv run --locked --all-extras pytest tests/compat/clients {{args}}
+
 # SQLAlchemy's own suite for dialects
 compat-sqlalchemy *args:
     cd tests/compat/sqlalchemy_suite && PYTHONPATH=../../.. uv run --locked --all-extras pytest -c pytest.ini {{args}}

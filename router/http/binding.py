@@ -1,5 +1,7 @@
 """The protocol between workerd's D1 binding and its service, under `/d1/{name or id}`, and miniflare's framing of it.
 
+workerd adds headers to what a binding sends, but nothing to its path: it can name the database in a header, too.
+
 Statements fail with status 200 and a single object, which is what the binding reads. Before that: 401 without leave,
 404 for an unknown database or path, 408 and 413 for a body that is slow or large.
 """
@@ -24,6 +26,8 @@ from raylite.router.http.ports import Authorizer, Databases, Scope, Target
 from raylite.router.http.requests import decoded
 
 TOKEN: Final = "x-cf-d1-session-commit-token"
+DATABASE: Final = "x-d1-database-id"
+_ACTIONS: Final = ("query", "execute", "dump")
 _FRAMED: Final = "mf-url"
 _FRAMED_HEADER: Final = "mf-header-"
 _DUMP: Final = "dump() is not offered: export the database, `raylite export`. Nothing was run."
@@ -56,6 +60,7 @@ class Binding:
         return [
             Route("/d1/{database}", self._serve, methods=["POST"]),
             Route("/d1/{database}/{action}", self._serve, methods=["POST"]),
+            *(Route(f"/{action}", self._serve, methods=["POST"]) for action in _ACTIONS),
         ]
 
     async def _serve(self, request: Request) -> Response:
@@ -68,7 +73,7 @@ class Binding:
         return await _answer(call, target, body)
 
     async def _target(self, request: Request) -> Target:
-        name = request.path_params["database"]
+        name = request.path_params.get("database") or request.headers.get(DATABASE, "")
         if not await self._authorizer.check(bearer(request), Scope.WRITE, name):
             raise Rejected(401, "the request has no token that may do this. Nothing was run.")
         try:
@@ -84,7 +89,7 @@ def call_of(request: Request) -> Call:
     framed = request.headers.get(_FRAMED)
     url = urlsplit(framed if framed is not None else str(request.url))
     action = url.path.rpartition("/")[2]
-    if action not in {"query", "execute", "dump"}:
+    if action not in _ACTIONS:
         raise Rejected(404, f"there is no {action!r} here, but query and execute. Nothing was run.")
     token = request.headers.get(TOKEN if framed is None else _FRAMED_HEADER + TOKEN)
     return Call(action, parse_qs(url.query).get("resultsFormat", [""])[0], token)
