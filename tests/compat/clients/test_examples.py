@@ -8,7 +8,7 @@ import sys
 import urllib.request
 from pathlib import Path
 
-from tests.compat.clients.conftest import Gateways, free_port, running
+from tests.compat.clients.conftest import MODULES, NODE, Gateways, free_port, running
 from tests.compat.clients.workers import WORKERD
 
 import raylite
@@ -61,3 +61,28 @@ def test_the_fastapi_application(gateways: Gateways, tmp_path: Path) -> None:
             _, bookmark = call("POST", url, {"customer": "ada", "qty": qty}, bookmark)
         found, _ = call("GET", f"{url}/ada", bookmark=bookmark)
     assert found == [{"id": 1, "qty": 3}, {"id": 2, "qty": 5}]
+
+
+def test_wrangler_dev(gateways: Gateways, tmp_path: Path) -> None:
+    shutil.copytree(EXAMPLES / "wrangler", tmp_path, dirs_exist_ok=True)
+    shutil.copy(EXAMPLES / "worker/worker.mjs", tmp_path)
+    raylite.connect("guests", create=True).exec("DROP TABLE IF EXISTS guests")
+    path, port = tmp_path / "wrangler.json", free_port()
+    text = path.read_text().replace("PLUGIN", str(tmp_path / "plugin")).replace("TOKEN", gateways.token)
+    path.write_text(text.replace("127.0.0.1:8787", f"127.0.0.1:{gateways.ports['apac']}"))
+    wrangler = [
+        NODE,
+        MODULES / "wrangler/bin/wrangler.js",
+        "dev",
+        "--port",
+        str(port),
+        "--inspector-port",
+        "0",
+    ]
+    quiet = {"WRANGLER_SEND_METRICS": "false", "WRANGLER_HIDE_BANNER": "true", "CI": "true"}
+    with running(wrangler, port, tmp_path, **quiet):
+        url = f"http://127.0.0.1:{port}"
+        _, bookmark = call("POST", url, {"name": "ada", "said": "hello"})
+        found, _ = call("GET", url, bookmark=bookmark)
+    assert isinstance(found, dict)
+    assert found["guests"] == [{"name": "ada", "said": "hello"}]
