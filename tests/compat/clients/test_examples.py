@@ -70,7 +70,7 @@ def test_wrangler_dev(gateways: Gateways, tmp_path: Path) -> None:
     path, port = tmp_path / "wrangler.json", free_port()
     text = path.read_text().replace("PLUGIN", str(tmp_path / "plugin")).replace("TOKEN", gateways.token)
     path.write_text(text.replace("127.0.0.1:8787", f"127.0.0.1:{gateways.ports['apac']}"))
-    wrangler = [
+    wrangler: list[str | Path] = [
         NODE,
         MODULES / "wrangler/bin/wrangler.js",
         "dev",
