@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from raylite.actors import audit
 from raylite.actors.catalogue import Catalogue
 from raylite.actors.cold_removal import ColdRemoval
 from raylite.actors.databases import Databases
@@ -59,6 +60,7 @@ class Registry(TokenMethods, Primary):
         self._cluster = cluster
         self._surveyor = Surveyor(cluster, sites, settings.virtual)
         self._catalogue = Catalogue(config.database_id, self._query)
+        audit.show()
         self.token_book = TokenBook(self._catalogue.run, self.ready)
         self._followers = followers = FollowerCalls(
             self.ask_once, self.dial, self._surveyor, config.database_id

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
+from raylite.actors import audit
 from raylite.policies import limits
 from raylite.policies.errors import ConstraintError, NotAllowed
 from raylite.policies.query import Value
@@ -43,6 +44,7 @@ class TokenBook:
             raise NotAllowed(f"Making a second token {token.name}", "Revoke the first one before.") from None
         if not made:
             raise NotAllowed(f"Making more than {limits.TOKENS} tokens", "Revoke some before.")
+        audit.write(audit.Act("", "create token", token.name, audit.DONE))
 
     async def all(self) -> list[Token]:
         """All of them, by name."""
@@ -55,6 +57,7 @@ class TokenBook:
         await self._ready()
         if not await self._run("DELETE FROM tokens WHERE name = ? RETURNING id", name):
             raise NotAllowed(f"Revoking token {name}", "There is none of this name: `raylite token list`.")
+        audit.write(audit.Act("", "revoke token", name, audit.DONE))
 
 
 class TokenMethods:

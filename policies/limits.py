@@ -96,6 +96,23 @@ REQUESTS_END_SECONDS = 30
 """Requests that a gateway has begun when it is to end have so long to be answered,"""
 DRAIN_SECONDS = 35.0
 """and whoever ends it waits so long."""
+HTTP_GRAPHQL_BYTES = 64 << 10
+HTTP_COUNTED_TEXTS = 4096
+"""Texts of queries, each of one hour and database, of which is counted how often they ran."""
+HTTP_PAGE = 1000
+"""Databases on a page of a list unless its caller says how many,"""
+HTTP_PAGE_MOST = 10_000
+"""who may ask for so many."""
+HTTP_TRANSFERS = 16
+"""Exports, and imports, that one process keeps at a time, files that wait to be fetched included."""
+HTTP_SPOOL_BYTES = 20 << 30
+"""While its files are larger than this in all, it begins no new one."""
+HTTP_UPLOAD_BYTES = 5 << 30
+"""D1's own limit for a file to import."""
+HTTP_POLL_SECONDS = 60.0
+"""A transfer that is not asked about for so long is given up, or forgotten if it is over;"""
+HTTP_FILE_SECONDS = 3600.0
+"""a file that waits to be fetched, or a place for one to be put, after so long."""
 D1_SQL_BYTES = 100_000
 """D1's own limits, for callers of its protocols alone: one statement,"""
 D1_PARAMETERS = 100

@@ -11,7 +11,9 @@ from typing import Final
 import uvicorn
 from starlette.types import ASGIApp
 
+from raylite.actors import audit
 from raylite.actors.gateways import Listen
+from raylite.actors.service import node_directory
 from raylite.policies import limits
 from raylite.policies.errors import Error, NotAllowed, Unreachable
 from raylite.policies.status import ActorStatus
@@ -27,6 +29,7 @@ class Gateway:
 
     def __init__(self, name: str, listen: Listen, settings: Settings) -> None:
         self.name, self.listen, self.settings = name, listen, settings
+        audit.show()
         self._decided = asyncio.Event()
         self._problem = ""
         self._server: uvicorn.Server | None = None
@@ -87,7 +90,11 @@ class Gateway:
         """Serves until it is drained."""
         listen = self.listen
         anyone = AnyoneMay() if listen.insecure else None
-        async with hosted(self.settings, listen.region, rate=listen.rate, authorizer=anyone) as application:
+        data = node_directory(self.settings.data_dir, self.settings.virtual)
+        spool = data / "gateways" / str(listen.port)
+        async with hosted(
+            self.settings, listen.region, spool, rate=listen.rate, authorizer=anyone
+        ) as application:
             configuration = _configuration(application, listen)
             configuration.load()
             self._server = uvicorn.Server(configuration)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -26,11 +28,12 @@ from raylite.router.runtime import Runtime, own_region
 
 @asynccontextmanager
 async def hosted(
-    settings: Settings, region: str, *, rate: float = 0.0, authorizer: Authorizer | None = None
+    settings: Settings, region: str, spool: Path, *, rate: float = 0.0, authorizer: Authorizer | None = None
 ) -> AsyncGenerator[ASGIApp]:
     """The application on this event loop, for a while.
 
-    region: from which databases are asked; rate: requests a second that one caller may make, 0.0 for any number;
+    region: from which databases are asked; spool: a folder for its files on their way, and nobody else's; rate:
+    requests a second that one caller may make, 0.0 for any number;
     authorizer: who decides instead of the system's tokens. Beside the API it answers `/health`, always, and `/ready`
     with 503 while it cannot tell where databases are.
     """
@@ -41,7 +44,8 @@ async def hosted(
         if authorizer is None:
             authorizer = tokens = TokenAuthorizer(_tokens, databases.database_id)
             undo.push_async_callback(_ended, asyncio.create_task(tokens.follow()))
-        made = application(databases, authorizer)
+        made = application(databases, authorizer, databases, spool)
+        await undo.enter_async_context(made.router.lifespan_context(made))
         made.add_api_route("/health", _health, include_in_schema=False)
 
         async def ready() -> Response:
@@ -65,10 +69,11 @@ def own_application(
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:
         settings = await asyncio.to_thread(api.settings)
         where = region or own_region(settings)
-        async with hosted(settings, where, rate=rate, authorizer=authorizer) as made:
-            served.append(made)
-            yield
-            served.clear()
+        with TemporaryDirectory(prefix="raylite-http-") as spool:
+            async with hosted(settings, where, Path(spool), rate=rate, authorizer=authorizer) as made:
+                served.append(made)
+                yield
+                served.clear()
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         await served[0](scope, receive, send)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, TypeGuard
 
 import msgspec
@@ -33,26 +34,29 @@ _DECODER: Final = msgspec.json.Decoder(Entry | list[Entry])
 
 
 def decoded(body: bytes) -> tuple[list[Group], bool]:
-    """The groups that a body asks for, and whether it is an array; raises `Refused`.
-
-    Entries of comments and space alone have no group, as in D1; nothing but such is refused.
-    """
+    """The groups that a body asks for, and whether it is an array; raises `Refused`."""
     try:
         found: Entry | list[Entry] = _DECODER.decode(body)
     except (msgspec.DecodeError, RecursionError) as error:
         raise Refused(f"the request is no statement, and no array of statements: {error}") from error
-    sent = [found] if isinstance(found, Entry) else found
+    if isinstance(found, Entry):
+        return groups_of([found]), False
+    return groups_of(found), True
+
+
+def groups_of(sent: Iterable[Entry]) -> list[Group]:
+    """The groups of these entries; raises `Refused`.
+
+    Entries of comments and space alone have no group, as in D1; nothing but such is refused.
+    """
     held = [one for one in map(_group, sent) if one is not None]
     if not held:
         raise Refused(NO_STATEMENT)
-    return held, not isinstance(found, Entry)
+    return held
 
 
 def _group(entry: Entry) -> Group | None:
-    try:
-        entry.sql.encode()
-    except UnicodeEncodeError as error:
-        raise Refused("the SQL text holds a lone surrogate, which has no UTF-8") from error
+    _encoded(entry.sql)
     texts = list(statements(entry.sql))
     if not texts:
         return None
@@ -77,7 +81,7 @@ def _value(value: object) -> Value:
         case int() | float():
             return _real(value)
         case str():
-            return _bounded(value, len(value.encode()))
+            return _bounded(value, len(_encoded(value)))
         case _:
             return _blob(value)
 
@@ -96,6 +100,13 @@ def _real(value: float) -> float:
         return float(value)
     except OverflowError as error:
         raise Refused("a number is larger than a double can be") from error
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise Refused("a text holds a lone surrogate, which has no UTF-8. Nothing was run.") from error
 
 
 def _bounded(value: str | bytes, size: int) -> str | bytes:

@@ -44,6 +44,11 @@ class TokenAuthorizer:
             return False
         return held.database_id in ("", database) or await self._is(database, held.database_id)
 
+    async def who(self, token: str) -> str:
+        """See `Authorizer`."""
+        held = await self.holder(token)
+        return held.name if held else ""
+
     async def holder(self, text: str) -> Token | None:
         """The valid token of this text."""
         parts = parts_of(text)

@@ -10,6 +10,7 @@ from raylite.policies.errors import NoReply, Unreachable
 from raylite.policies.query import Answer, Failure, Query
 from raylite.policies.routing import Candidate, Nearest
 from raylite.policies.status import Restored, TimeSpan, Verified
+from raylite.policies.system import primary_name
 from raylite.policies.transfer import TransferReply, TransferRequest
 from raylite.router.client import AsyncDatabase, DatabaseInfo
 from raylite.router.ports import Route
@@ -19,21 +20,24 @@ PRIMARY = "primary:shop"
 
 
 class Driver:
-    """A `Transport`, `Directory` and `Desk` of one region. lost: answers to these never arrive."""
+    """A `Transport`, `Directory` and `Desk` of one region, for one database. lost: answers to these never arrive."""
 
-    def __init__(self, system: LocalSystem, region: str = "weur") -> None:
-        self._system, self._region = system, region
+    def __init__(
+        self, system: LocalSystem, region: str = "weur", name: str = "shop", database_id: str = ""
+    ) -> None:
+        self._system, self._region, self._name = system, region, name
+        self._id = database_id or system.database_id
         self._connections: dict[str, Connection] = {}
         self.lost: set[type] = set()
         self.requests: list[tuple[str, str]] = []
 
     def database(self) -> AsyncDatabase:
-        return AsyncDatabase(Router("shop", self._region, self, self), self._system.database_id, self)
+        return AsyncDatabase(Router(self._name, self._region, self, self), self._id, self)
 
     # Desk
 
     async def describe(self) -> DatabaseInfo:
-        return DatabaseInfo("shop", self._system.database_id, "enam", (), ())
+        return DatabaseInfo(self._name, self._id, "enam", (), ())
 
     async def moment(self, time_us: int) -> str:
         return await self._primary().moment(time_us)
@@ -51,7 +55,7 @@ class Driver:
         return await self._primary().span()
 
     def _primary(self) -> Primary:
-        found = self._system.around.services[PRIMARY]
+        found = self._system.around.services[primary_name(self._name)]
         assert isinstance(found, Primary)
         return found
 
@@ -70,14 +74,13 @@ class Driver:
         return reply
 
     async def route(self, name: str) -> Route:
+        primary = primary_name(self._name)
         copies = [
-            Candidate(one, one.rpartition(":")[2], primary=one == PRIMARY)
+            Candidate(one, one.rpartition(":")[2], primary=one == primary)
             for one in self._system.around.services
-            if one.startswith(("primary:", "replica:"))
+            if one == primary or one.startswith(f"replica:{self._name}:")
         ]
-        return Route(
-            self._system.database_id, name, PRIMARY, tuple(copies), Nearest(self._system.settings.regions)
-        )
+        return Route(self._id, name, primary, tuple(copies), Nearest(self._system.settings.regions))
 
     async def missed(self, name: str) -> None:
         """Nobody replaces anything here."""

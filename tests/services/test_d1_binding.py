@@ -2,108 +2,39 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
-from tests.services.driver import Driver
-from tests.services.local_system import LocalSystem
+from tests.services.d1_client import Client, OneToken, served
 
 from raylite.policies import limits
 from raylite.policies.bookmark import Bookmark
-from raylite.policies.errors import DatabaseNotFound
-from raylite.router.http.application import application
-from raylite.router.http.ports import AnyoneMay, Authorizer, Scope, Target
-from raylite.router.router import Router
+from raylite.router.http.ports import Scope
 
 TOKEN = "x-cf-d1-session-commit-token"
 ROWS = "?resultsFormat=ROWS_AND_COLUMNS"
 
 
-class Shop:
-    """The one database of a local system."""
-
-    def __init__(self, system: LocalSystem, driver: Driver) -> None:
-        self._id = system.database_id
-        self._router = Router("shop", "weur", driver, driver)
-
-    async def find(self, name: str) -> Target:
-        if name not in {"shop", self._id}:
-            raise DatabaseNotFound(name)
-        return Target(self._router, self._id)
+async def query(client: Client, sql: str, *params: object) -> Any:
+    return (await client.post(f"/d1/shop/query{ROWS}", {"sql": sql, "params": params})).content
 
 
-class Response(msgspec.Struct):
-    status: int
-    headers: dict[str, str]
-    content: Any
-
-
-class Client:
-    """Sends requests to the application as an ASGI server would."""
-
-    def __init__(self, databases: Shop, authorizer: Authorizer) -> None:
-        self._application = application(databases, authorizer)
-
-    async def post(self, url: str, body: object, **headers: str) -> Response:
-        path, _, query = url.partition("?")
-        raw = body if isinstance(body, bytes) else msgspec.json.encode(body)
-        scope = {
-            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST", "scheme": "http",
-            "path": path, "raw_path": path.encode(), "query_string": query.encode(), "root_path": "",
-            "headers": [(name.replace("_", "-").encode(), text.encode()) for name, text in headers.items()],
-            "server": ("d1", 80),
-        }  # fmt: skip
-        sent: list[MutableMapping[str, Any]] = []
-
-        async def receive() -> MutableMapping[str, Any]:
-            return {"type": "http.request", "body": raw, "more_body": False}
-
-        async def send(message: MutableMapping[str, Any]) -> None:
-            sent.append(message)
-
-        await self._application(scope, receive, send)
-        found = {name.decode(): text.decode() for name, text in sent[0]["headers"]}
-        return Response(sent[0]["status"], found, msgspec.json.decode(sent[1]["body"]))
-
-    async def query(self, sql: str, *params: object) -> Any:
-        return (await self.post(f"/d1/shop/query{ROWS}", {"sql": sql, "params": params})).content
-
-    async def rows(self, sql: str, *params: object) -> Any:
-        return (await self.query(sql, *params))["results"]["rows"]
-
-
-def served(
-    directory: Path, case: Callable[[Client], Awaitable[None]], authorizer: Authorizer | None = None
-) -> None:
-    async def main() -> None:
-        system = LocalSystem(directory)
-        await system.start()
-        driver = Driver(system)
-        try:
-            system.start_primary()
-            await case(Client(Shop(system, driver), authorizer or AnyoneMay()))
-        finally:
-            await driver.close()
-            await system.stop()
-
-    asyncio.run(main())
+async def rows(client: Client, sql: str, *params: object) -> Any:
+    return (await query(client, sql, *params))["results"]["rows"]
 
 
 def test_values_go_in_and_come_out_as_in_d1(tmp_path: Path) -> None:
     async def case(client: Client) -> None:
-        assert await client.rows("SELECT typeof(?), 7 / ?", 2, 2) == [["real", 3.5]]
-        assert await client.rows("SELECT ?, ?, ?, typeof(?)", None, "é", [0, 255], []) == [
+        assert await rows(client, "SELECT typeof(?), 7 / ?", 2, 2) == [["real", 3.5]]
+        assert await rows(client, "SELECT ?, ?, ?, typeof(?)", None, "é", [0, 255], []) == [
             [None, "é", [0, 255], "blob"]
         ]
-        assert await client.rows("SELECT 9007199254740993, 1e999, ?", True) == [
+        assert await rows(client, "SELECT 9007199254740993, 1e999, ?", True) == [
             [9007199254740993, None, "true"]
         ]
-        await client.query("CREATE TABLE t (id INTEGER PRIMARY KEY, v INTEGER)")
-        added = await client.query("INSERT INTO t (v) VALUES (?) RETURNING typeof(v) AS a", 7)
+        await query(client, "CREATE TABLE t (id INTEGER PRIMARY KEY, v INTEGER)")
+        added = await query(client, "INSERT INTO t (v) VALUES (?) RETURNING typeof(v) AS a", 7)
         assert added["results"] == {"columns": ["a"], "rows": [["integer"]]}
         assert (added["meta"]["changes"], added["meta"]["last_row_id"], added["meta"]["changed_db"]) == (
             1,
@@ -112,7 +43,7 @@ def test_values_go_in_and_come_out_as_in_d1(tmp_path: Path) -> None:
         )
         found = await client.post("/d1/shop/execute?resultsFormat=NONE", {"sql": "SELECT v, v AS w FROM t"})
         assert found.content["results"] == [{"v": 7, "w": 7}]
-        assert (await client.query("SELECT 1 AS a, 2 AS a WHERE 0"))["results"] == {
+        assert (await query(client, "SELECT 1 AS a, 2 AS a WHERE 0"))["results"] == {
             "columns": ["a", "a"],
             "rows": [],
         }
@@ -135,14 +66,14 @@ def test_errors_are_single_objects_in_d1s_words(tmp_path: Path) -> None:
     }
 
     async def case(client: Client) -> None:
-        await client.query("CREATE TABLE u (name UNIQUE, v); INSERT INTO u VALUES ('a', 0)")
-        found = {sql: await client.query(sql) for sql in expected}
+        await query(client, "CREATE TABLE u (name UNIQUE, v); INSERT INTO u VALUES ('a', 0)")
+        found = {sql: await query(client, sql) for sql in expected}
         assert found == {sql: {"success": False, "error": text} for sql, text in expected.items()}
         for sql in ("BEGIN", "COMMIT", "SAVEPOINT a", "RELEASE a"):
-            assert (await client.query(sql))["error"].startswith(
+            assert (await query(client, sql))["error"].startswith(
                 "To execute a transaction, please use the state"
             )
-        many = await client.query("SELECT 1", *range(limits.D1_PARAMETERS + 1))
+        many = await query(client, "SELECT 1", *range(limits.D1_PARAMETERS + 1))
         assert many["error"] == "too many SQL variables: SQLITE_ERROR"
         for body in (b"{", b"3", b'{"sql": 1}', b'{"sql": "SELECT ?", "params": [{}]}', b"[" * 100_000):
             refused = await client.post("/d1/shop/query", body)
@@ -154,11 +85,11 @@ def test_errors_are_single_objects_in_d1s_words(tmp_path: Path) -> None:
 
 def test_a_batch_and_the_lines_of_exec_are_all_or_nothing(tmp_path: Path) -> None:
     async def case(client: Client) -> None:
-        await client.query("CREATE TABLE t (a UNIQUE)")
+        await query(client, "CREATE TABLE t (a UNIQUE)")
         insert = {"sql": "INSERT INTO t VALUES (?)", "params": ["x"]}
         failed = await client.post(f"/d1/shop/query{ROWS}", [insert, insert])
         assert failed.content["error"].startswith("UNIQUE constraint failed: t.a: SQLITE_CONSTRAINT")
-        assert await client.rows("SELECT count(*) FROM t") == [[0]]
+        assert await rows(client, "SELECT count(*) FROM t") == [[0]]
         lines = [
             {"sql": "INSERT INTO t VALUES ('a;b'); INSERT INTO t VALUES (2);"},
             {"sql": "SELECT a FROM t"},
@@ -201,10 +132,6 @@ def test_miniflare_names_the_call_in_headers(tmp_path: Path) -> None:
 
 
 def test_without_leave_or_database_there_is_no_answer(tmp_path: Path) -> None:
-    class OneToken:
-        async def check(self, token: str, scope: Scope, database: str) -> bool:
-            return (token, scope) == ("secret", Scope.WRITE)
-
     async def case(client: Client) -> None:
         asked = {"sql": "SELECT 1"}
         for header in ("", "Bearer", "Bearer wrong", "Basic secret"):
@@ -217,10 +144,10 @@ def test_without_leave_or_database_there_is_no_answer(tmp_path: Path) -> None:
         large = await client.post("/d1/shop/query", b" " * (limits.HTTP_BODY_BYTES + 1), **known)
         assert large.status == 413
 
-    served(tmp_path, case, OneToken())
+    served(tmp_path, case, OneToken(Scope.WRITE))
 
 
-@pytest.mark.parametrize("name", ["shop", "0123456789abcdef"])
+@pytest.mark.parametrize("name", ["shop", "0123456789abcdef" * 2])
 def test_a_database_is_found_by_name_and_by_id(tmp_path: Path, name: str) -> None:
     async def case(client: Client) -> None:
         assert (await client.post(f"/d1/{name}/query", {"sql": "SELECT 1"})).content["success"]

@@ -1,0 +1,66 @@
+"""Where Cloudflare's endpoints are added to, each with what it asks of its callers and how it may answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+from fastapi import APIRouter, Depends
+from fastapi.security import HTTPBearer
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from raylite.router.http.envelope import Failed
+from raylite.router.http.guard import Guard, Rule
+
+BASE: Final = "/client/v4"
+DATABASES: Final = "/accounts/{account}/d1/database"
+DATABASE: Final = DATABASES + "/{database}"
+
+_BEARER: Final = HTTPBearer(auto_error=False, description="An API token of the system.")
+_FAILURES: Final = {
+    400: "Refused; nothing was applied.",
+    401: "There is no token.",
+    403: "The token may not do this.",
+    404: "There is no such database, transfer or path.",
+    408: "The body came too slowly.",
+    413: "The body is too large.",
+    424: "Nobody can say whether the write took effect; read before you repeat it.",
+    429: "Too much is under way. Not run; try again.",
+    500: "Something is damaged, or a defect of raylite.",
+    503: "Not run; try again.",
+}
+
+Endpoint = Callable[..., Coroutine[Any, Any, Response]]
+
+
+class Endpoints:
+    """Collects them in `router`."""
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+        self.router = APIRouter(prefix=BASE, strict_content_type=False)
+
+    def add(
+        self,
+        method: str,
+        path: str,
+        endpoint: Endpoint,
+        rule: Rule,
+        result: type[BaseModel] | None = None,
+        *,
+        signed: bool = False,
+    ) -> None:
+        """One more. result: its answer, None if that is no JSON; signed: whoever knows its URL may."""
+        responses: dict[int | str, dict[str, Any]] = {
+            status: {"model": Failed, "description": text} for status, text in _FAILURES.items()
+        }
+        self.router.add_api_route(
+            path,
+            endpoint,
+            methods=[method],
+            response_model=result,
+            responses=responses,
+            dependencies=[] if signed else [Depends(_BEARER)],
+            route_class_override=self._guard.route(rule),
+        )

@@ -1,0 +1,62 @@
+"""Work that goes on between the requests of whoever asks how far it is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Generic, TypeVar
+
+from raylite.policies import limits
+from raylite.policies.errors import Error, Interrupted
+from raylite.router.moving import Step, Watch
+
+T = TypeVar("T")
+
+
+class Job(Generic[T]):
+    """One. work: is told whom to tell of its steps."""
+
+    def __init__(self, work: Callable[[Watch], Coroutine[object, object, T]]) -> None:
+        self._step: Step | None = None
+        self.task = asyncio.get_running_loop().create_task(work(self._watch))
+        self.task.add_done_callback(_seen)
+
+    async def wait(self) -> None:
+        """Returns when it is over, or after a second."""
+        await asyncio.wait((self.task,), timeout=limits.TRANSFER_HOLD_SECONDS)
+
+    @property
+    def status(self) -> str:
+        """In the words of the API."""
+        if not self.task.done():
+            return "active"
+        return "complete" if self.error is None else "error"
+
+    @property
+    def error(self) -> Error | None:
+        """How it failed; raises what is no `Error`."""
+        if not self.task.done():
+            return None
+        if self.task.cancelled():
+            return Interrupted("the transfer")
+        error = self.task.exception()
+        if error is not None and not isinstance(error, Error):
+            raise error
+        return error
+
+    def messages(self) -> list[str]:
+        """What is new since this was last called."""
+        step, self._step = self._step, None
+        if step is None:
+            return []
+        return [f"{step.name}: {step.done:,} bytes" + (f" of {step.total:,}" if step.total else "")]
+
+    def _watch(self, step: Step) -> None:
+        """Any thread may call it."""
+        self._step = step
+
+
+def _seen(task: asyncio.Task[T]) -> None:
+    """An error that nobody asks for is no accident here."""
+    if not task.cancelled():
+        task.exception()
