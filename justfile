@@ -62,7 +62,7 @@ compat-ray *args:
 
 # D1's own tools and libraries, unmodified: a Worker on workerd, drizzle, Prisma, wrangler, Cloudflare's SDK
 compat *args:
-    npm ci --prefix tests/compat/clients --ignore-scripts --no-audit --no-fund
+    npm install --prefix tests/compat/clients --no-save --ignore-scripts --no-audit --no-fund
     uv run --locked --all-extras --group compat pytest tests/compat/clients {{args}}
 
 # SQLAlchemy's own suite for dialects

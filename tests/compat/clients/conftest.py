@@ -48,9 +48,7 @@ class Gateways(msgspec.Struct, frozen=True):
 def installed() -> None:
     """Says what to do if the tools are not there."""
     if not NODE.exists():
-        pytest.fail(
-            "D1's tools are not installed: `npm ci --ignore-scripts` in tests/compat/clients, or `just compat`"
-        )
+        pytest.fail("D1's tools are not installed: run `just compat`")
 
 
 @pytest.fixture(scope="session")
