@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -87,12 +88,15 @@ def node(*arguments: str | Path, folder: Path = HERE, **environment: str) -> str
 def running(command: Sequence[str | Path], port: int, folder: Path, **environment: str) -> Generator[None]:
     """A server that listens at this port, until the end."""
     with (folder / "server.log").open("w") as log:
-        process = subprocess.Popen(command, cwd=folder, env=os.environ | environment, stdout=log, stderr=log)
+        # node's programs start others, which a signal to the first of them does not end.
+        process = subprocess.Popen(
+            command, cwd=folder, env=os.environ | environment, stdout=log, stderr=log, start_new_session=True
+        )
         try:
             _wait_for(port, process, folder / "server.log")
             yield
         finally:
-            process.terminate()
+            os.killpg(process.pid, signal.SIGTERM)
             process.wait(30)
 
 
