@@ -98,10 +98,10 @@ def _record_again(data: bytes) -> bytes | None:
         parts = records.Parts(records.Kind.PIECE, head.database.encode(), records.encode_place(place), piece)
     else:
         parts = records.take_apart(records.Record(head.database, records.decode_change(head.kind, payload)))
-    count = {bytes([n]) for n in range(head.databases - 1)} if 0 < head.databases < 9 else None
-    if count is None:
+    others = head.databases - bool(head.database)
+    if not 0 <= others < 8:
         return None
-    encoder = records.Encoder(1, SALT, 0, head.synced, count)
+    encoder = records.Encoder(1, SALT, 0, head.synced, {b"\xff%d" % n for n in range(others)})
     encoder.add(parts)
     return encoder.take()
 
