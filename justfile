@@ -65,6 +65,10 @@ compat *args:
     npm install --prefix tests/compat/clients --no-save --ignore-scripts --no-audit --no-fund
     uv run --locked --all-extras --group compat pytest tests/compat/clients {{args}}
 
+# what D1 itself answers to the requests of tests/compat/d1_corpus, from the workerd that `just compat` installs
+record-d1:
+    uv run --locked --all-extras python -m tests.compat.d1_corpus.record tests/compat/clients/node_modules/@cloudflare/workerd-linux-64/bin/workerd
+
 # SQLAlchemy's own suite for dialects
 compat-sqlalchemy *args:
     cd tests/compat/sqlalchemy_suite && PYTHONPATH=../../.. uv run --locked --all-extras pytest -c pytest.ini {{args}}

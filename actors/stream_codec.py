@@ -17,7 +17,7 @@ from raylite.actors.core.messages import RelayMessage
 from raylite.policies import errors
 from raylite.policies.errors import Error, ParameterError
 from raylite.policies.open_values import OpenRows, checked_row
-from raylite.policies.query import Answer, Failure, Mode, Query, Statement
+from raylite.policies.query import Answer, Dialect, Failure, Mode, Query, Statement
 from raylite.policies.transfer import OpenExport, RunImport, TransferReply, TransferRequest
 
 Payload = RelayMessage | Query | Answer | Failure | TransferRequest | TransferReply
@@ -169,6 +169,7 @@ class _Query(msgspec.Struct, frozen=True, array_like=True, tag="Query"):
     key: bytes = b""
     since: str = ""
     repeated: bool = False
+    dialect: Dialect = Dialect.RAYLITE
 
     def value(self) -> Query:
         if len(self.key) not in (0, KEY_BYTES):
@@ -176,7 +177,7 @@ class _Query(msgspec.Struct, frozen=True, array_like=True, tag="Query"):
         statements = tuple(Statement(one.sql, checked_row(one.params)) for one in self.statements)
         return Query(
             self.database, self.mode, statements, self.bookmark, self.seconds, self.primary, self.at,
-            self.key, self.since, self.repeated,
+            self.key, self.since, self.repeated, self.dialect,
         )  # fmt: skip
 
 

@@ -116,6 +116,12 @@ HTTP_FILE_SECONDS = 3600.0
 D1_SQL_BYTES = 100_000
 """D1's own limits, for callers of its protocols alone: one statement,"""
 D1_PARAMETERS = 100
+D1_COLUMNS = 100
+D1_EXPRESSION_DEPTH = 100
+D1_COMPOUND_TERMS = 5
+D1_PATTERN_BYTES = 50
+D1_ARGUMENTS = 127
+D1_TRIGGER_DEPTH = 10
 """values bound to it,"""
 D1_VALUE_BYTES = 2_000_000
 """one of these,"""

@@ -17,6 +17,13 @@ class Mode(enum.StrEnum):
     SCRIPT = "script"
 
 
+class Dialect(enum.StrEnum):
+    """Whose rules for SQL hold: raylite's own, or those of Cloudflare's D1 (docs/compatibility.md)."""
+
+    RAYLITE = "raylite"
+    D1 = "d1"
+
+
 class Statement(msgspec.Struct, frozen=True, array_like=True):
     """SQL text and its positional parameters."""
 
@@ -34,6 +41,7 @@ class Query(msgspec.Struct, frozen=True, array_like=True, tag=True):
     key: 16 random bytes that all attempts at one query have in common, empty for a query that is sent once; since:
     text of the newest bookmark that the router had seen before any attempt that may have run, or "": where the key of
     an entry behind it may be forgotten nobody can say whether this was run, so it is not; repeated: one may have run.
+    dialect: never D1 for a script.
     """
 
     database: str
@@ -46,6 +54,7 @@ class Query(msgspec.Struct, frozen=True, array_like=True, tag=True):
     key: bytes = b""
     since: str = ""
     repeated: bool = False
+    dialect: Dialect = Dialect.RAYLITE
 
 
 class StatementMeta(msgspec.Struct, frozen=True, array_like=True):

@@ -11,7 +11,7 @@ import msgspec
 from raylite.actors.stream import from_failure
 from raylite.policies import limits
 from raylite.policies.errors import Overloaded, Unreachable
-from raylite.policies.query import Answer, Mode, Query, Statement
+from raylite.policies.query import Answer, Dialect, Mode, Query, Statement
 from raylite.policies.session import SessionState
 from raylite.router.parameters import seconds_of
 from raylite.router.ports import Reply
@@ -65,9 +65,16 @@ class SessionAsker:
     its caller has gone: two queries of a session never run at once. `state` only ever rises.
     """
 
-    def __init__(self, router: Router, database_id: str, seconds: float, state: SessionState) -> None:
+    def __init__(
+        self,
+        router: Router,
+        database_id: str,
+        seconds: float,
+        state: SessionState,
+        dialect: Dialect = Dialect.RAYLITE,
+    ) -> None:
         self._router, self.database_id, self._seconds = router, database_id, seconds
-        self.state = state
+        self.state, self._dialect = state, dialect
         self._turn = asyncio.Lock()
         self._waiting = 0
         self._task: asyncio.Task[Reply] | None = None
@@ -80,7 +87,8 @@ class SessionAsker:
         """
         deadline = asyncio.get_running_loop().time() + seconds_of(seconds, self._seconds)
         await self._wait_for_turn(deadline)
-        work = self._ask(Query(self.database_id, mode, statements, "", 0.0), deadline)
+        query = Query(self.database_id, mode, statements, "", 0.0, dialect=self._dialect)
+        work = self._ask(query, deadline)
         return _asked(await asyncio.shield(self._under_way(work)))
 
     def see(self, bookmark: str) -> None:

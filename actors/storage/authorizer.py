@@ -14,6 +14,7 @@ from typing import Final
 
 import apsw
 
+from raylite.actors.storage import d1_rules
 from raylite.policies.errors import NotAllowed
 
 
@@ -75,6 +76,7 @@ DEFAULTS: Final[tuple[str, ...]] = tuple(
 
 _BATCH: Final = "Use `batch`: its statements are one transaction."
 _INSIDE: Final = "A query works inside its own database."
+_D1: Final = "D1 refuses it, too."
 _TEMPORARY: Final = "Use an ordinary table, or a WITH clause: replicas have no temporary objects."
 
 _ALWAYS: Final = frozenset(
@@ -116,13 +118,13 @@ class Authorizer:
     own: the engine's own statements pass, set around them; wrapped: a whole file runs in one transaction, so the BEGIN
     and COMMIT that it may have do nothing, set around it; vacuum: a VACUUM runs, which attaches a nameless file of
     its own. refusal: why the last action was refused; settings, schema, effects: what was compiled since they were
-    last cleared: a SETTING with a value, a schema statement, an EFFECT.
+    last cleared: a SETTING with a value, a schema statement, an EFFECT; d1: D1's rules hold as well.
     """
 
-    __slots__ = ("effects", "own", "refusal", "schema", "settings", "vacuum", "wrapped")
+    __slots__ = ("d1", "effects", "own", "refusal", "schema", "settings", "vacuum", "wrapped")
 
     def __init__(self) -> None:
-        self.own = self.wrapped = self.vacuum = self.settings = self.schema = self.effects = False
+        self.own = self.wrapped = self.vacuum = self.settings = self.schema = self.effects = self.d1 = False
         self.refusal: NotAllowed | None = None
 
     def clear(self) -> None:
@@ -139,7 +141,12 @@ class Authorizer:
         if self.wrapped and action == apsw.SQLITE_TRANSACTION and first != "ROLLBACK":
             return apsw.SQLITE_IGNORE
         self.schema = self.schema or action in _SCHEMA
+        if self.d1 and action == apsw.SQLITE_FUNCTION:
+            # Without a refusal of our own, SQLite's says which function, and where.
+            return apsw.SQLITE_OK if d1_rules.function_passes(second or "") else apsw.SQLITE_DENY
         refusal = self._judge(action, first or "", second, database)
+        if refusal is None and self.d1:
+            refusal = _of_d1(action, first or "", second)
         if refusal is None:
             return apsw.SQLITE_OK
         self.refusal = refusal
@@ -176,6 +183,17 @@ class Authorizer:
         self.settings = self.settings or (use is Use.SETTING and value is not None)
         self.effects = self.effects or use is Use.EFFECT
         return None
+
+
+def _of_d1(action: int, first: str, second: str | None) -> NotAllowed | None:
+    if action == apsw.SQLITE_PRAGMA and not d1_rules.pragma_passes(first.lower(), second):
+        return NotAllowed(f"PRAGMA {first}", _D1)
+    if action == apsw.SQLITE_CREATE_VTABLE and not d1_rules.module_passes(second or ""):
+        return NotAllowed(f"a virtual table of {second}", _D1)
+    name = second if action == apsw.SQLITE_ALTER_TABLE else first
+    if action in _SCHEMA and not d1_rules.name_passes(name or ""):
+        return NotAllowed(f"the name {name}", _D1)
+    return None
 
 
 def _by_hand(action: int, operation: str) -> NotAllowed:

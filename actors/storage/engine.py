@@ -24,6 +24,7 @@ import msgspec
 from raylite.actors.storage.authorizer import Authorizer, keeps_compiled
 from raylite.actors.storage.engine_apsw import Cursor, connect, immutable
 from raylite.actors.storage.engine_commits import Commits, OnCommit
+from raylite.actors.storage.engine_dialect import Dialects, Measures
 from raylite.actors.storage.engine_errors import CAUGHT, translate
 from raylite.actors.storage.engine_input import check, is_small
 from raylite.actors.storage.engine_own import OwnStatements
@@ -38,7 +39,7 @@ from raylite.policies.errors import (
     StatementError,
     Unreachable,
 )
-from raylite.policies.query import Mode, Query, Rows, Statement
+from raylite.policies.query import Dialect, Mode, Query, Rows, Statement
 
 _ATTEMPTS: Final = 3
 _PRIMARY_JUDGES: Final = (StatementError, NotAllowed, Unreachable)
@@ -83,6 +84,8 @@ class Engine:
             self._trace = Tracer(self._connection, self._authorizer, self._commits.settle, reader)
             self._cursor = self._new_cursor()
             self._set_up()
+            self._dialects = Dialects(self._connection, self._authorizer, self._own)
+            self._measures = Measures(self._connection, self._own)
         except apsw.Error as error:
             raise translate(error, path) from error
 
@@ -124,7 +127,8 @@ class Engine:
         trace.start(query.mode, seconds, refusal)
         self._commits.hold(query.mode is not Mode.SCRIPT)
         try:
-            self._run(query)
+            with self._dialects.speaking(query.dialect):
+                self._run(query)
         except CAUGHT as caught:
             if self._commits.broken:
                 raise
@@ -202,6 +206,8 @@ class Engine:
         return cursor
 
     def _run(self, query: Query) -> None:
+        if query.dialect is Dialect.D1:
+            self._trace.measure(self._measures)
         if query.mode is Mode.BATCH:
             self._run_batch(query.statements)
         elif query.mode is Mode.SCRIPT:
@@ -236,12 +242,8 @@ class Engine:
         error, refusal = self._error(caught), self._authorizer.refusal
         self._trace.drop()
         self._clean_up()
-        if (
-            self._reader
-            and not self._past
-            and isinstance(caught, apsw.Error)
-            and isinstance(error, _PRIMARY_JUDGES)
-        ):
+        others_judge = isinstance(caught, apsw.Error) and isinstance(error, _PRIMARY_JUDGES)
+        if self._reader and not self._past and others_judge:
             self._trace.forward = True
         return self._with_kept(refusal or error)
 
@@ -285,11 +287,11 @@ class Engine:
             self._own.repeatable("ROLLBACK")
         self._own.repeatable("SELECT 1")  # SQLite calls the WAL hook only when a statement ends well
 
-    def _given_up(self) -> Error:
-        return Unreachable(self._path, "an earlier commit could not be handed on")
-
     def _note_size(self, frames: int) -> None:
         self._size.committed(frames)
+
+    def _given_up(self) -> Error:
+        return Unreachable(self._path, "an earlier commit could not be handed on")
 
 
 def _never(_cursor: apsw.Cursor, _sql: str, _bindings: object) -> bool:

@@ -1,7 +1,7 @@
 """Refuses a query that SQLite would misread or choke on, before SQLite sees it.
 
 A NUL ends SQL text early and hides what follows it from SQLite's text functions; lone surrogates have no UTF-8;
-integers past 64 bits have no SQLite type. A NaN is stored as NULL, as SQLite does.
+integers past 64 bits have no SQLite type. A NaN is stored as NULL, as SQLite does. D1 takes a NUL in a value.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Final
 
 from raylite.policies import limits
 from raylite.policies.errors import Invalid, LimitExceeded, ParameterError, StatementError
-from raylite.policies.query import Mode, Query, Statement, Value
+from raylite.policies.query import Dialect, Mode, Query, Statement, Value
 
 _SMALLEST: Final = -(1 << 63)
 _LARGEST: Final = (1 << 63) - 1
@@ -28,7 +28,7 @@ def check(query: Query) -> None:
         raise StatementError(f"{query.mode} takes one text, not {count}")
     script = query.mode is Mode.SCRIPT
     for statement in query.statements:
-        _check_statement(statement, limits.SCRIPT_BYTES if script else limits.SQL_BYTES)
+        _check_statement(statement, limits.SCRIPT_BYTES if script else limits.SQL_BYTES, query.dialect)
         if script and statement.params:
             raise ParameterError("a script takes no parameters")
 
@@ -45,7 +45,7 @@ def is_small(params: tuple[Value, ...]) -> bool:
     return True
 
 
-def _check_statement(statement: Statement, limit: int) -> None:
+def _check_statement(statement: Statement, limit: int, dialect: Dialect) -> None:
     sql = statement.sql
     size = _utf8_bytes(sql)
     if size < 0:
@@ -55,21 +55,21 @@ def _check_statement(statement: Statement, limit: int) -> None:
     if "\0" in sql:
         raise StatementError("the SQL text holds a NUL character", 1, sql.index("\0"))
     if statement.params:
-        _check_params(statement)
+        _check_params(statement, dialect)
 
 
-def _check_params(statement: Statement) -> None:
+def _check_params(statement: Statement, dialect: Dialect) -> None:
     params = statement.params
     if len(params) > limits.PARAMETERS:
         raise LimitExceeded("the statement", len(params), limits.PARAMETERS, "parameters")
     for position, value in enumerate(params, 1):
         if value.__class__ not in _NUMBERS_AND_NULL:
-            problem = _problem(value, position)
+            problem = _problem(value, position, dialect)
             if problem is not None:
                 raise problem
 
 
-def _problem(value: object, position: int) -> Invalid | None:
+def _problem(value: object, position: int, dialect: Dialect) -> Invalid | None:
     where = f"parameter {position}"
     if isinstance(value, int):
         return (
@@ -87,7 +87,7 @@ def _problem(value: object, position: int) -> Invalid | None:
     size = _utf8_bytes(value)
     if size < 0:
         return ParameterError(f"{where}: a lone surrogate at index {_first_bad(value)} has no UTF-8")
-    if "\0" in value:
+    if "\0" in value and dialect is not Dialect.D1:
         at = value.index("\0")
         return ParameterError(
             f"{where}: NUL at index {at}, where SQLite's text functions stop: bind bytes instead"

@@ -4,8 +4,9 @@ APSW calls `begin` when a statement is compiled and before it runs, also between
 where a statement that must not run is stopped, and where the one before it is known to have ended.
 
 The estimates of `StatementMeta`, for the SQLite that APSW ships counts no rows:
-- rows_read, "at least": SQLITE_STMTSTATUS_FULLSCAN_STEP and one for the scan's first row; if a read-only statement
-  returned more rows than that, their number. Steps along an index, and what count(*) counts, are missing.
+- rows_read, "at least": SQLITE_STMTSTATUS_FULLSCAN_STEP and one for the scan's first row; for a read-only statement
+  with FROM in its text the rows that it returned, for UPDATE and DELETE with WHERE the rows that they changed, if that
+  is more, and one at least. Steps along an index, and what count(*) counts, are missing.
 - rows_written: rows inserted, updated and deleted, those of triggers and cascades included, entries of indexes not;
   0 for what only reads; None for schema statements and PRAGMAs, whose pages SQLite does not count as rows.
 The counters come with SQLITE_TRACE_PROFILE at about 2.5 microseconds a statement.
@@ -22,6 +23,7 @@ import apsw
 
 from raylite.actors.storage.authorizer import Authorizer, is_vacuum
 from raylite.actors.storage.engine_apsw import Connection, Cursor, Row
+from raylite.actors.storage.engine_dialect import Measures
 from raylite.actors.storage.engine_traced import Traced, row_bytes
 from raylite.policies import limits
 from raylite.policies.errors import Error, Interrupted, LimitExceeded, NotAllowed, StatementError
@@ -61,6 +63,7 @@ class Tracer:
         self.done: list[Traced] = []
         self.wrote = self.forward = False
         self._refusal: Error | None = None
+        self._measures: Measures | None = None
         self.consumed = 0
         connection.trace_v2(apsw.SQLITE_TRACE_PROFILE, self._profile)
         connection.set_progress_handler(self._expired, _PROGRESS_STEPS)
@@ -70,6 +73,7 @@ class Tracer:
 
         refusal: what a statement that is not read-only gets instead of being run.
         """
+        self._measures = None
         self._authorizer.clear()
         self._refusal = refusal
         self._current = self._stopped = None
@@ -80,6 +84,11 @@ class Tracer:
         self.mode, self._script, self._loading = mode, mode is Mode.SCRIPT, False
         self.done = []
         self.wrote = self.forward = False
+
+    def measure(self, measures: Measures) -> None:
+        """The query that has begun is D1's: its statements are measured so."""
+        self._measures = measures
+        measures.restart()
 
     def start_loading(self, seconds: float, refusal: Error | None) -> None:
         """Many scripts begin that are one transaction: their statements are counted, and have no results.
@@ -160,6 +169,9 @@ class Tracer:
         steps = self._status["SQLITE_STMTSTATUS_FULLSCAN_STEP"]
         current.scanned = steps + 1 if steps else 0
         current.changed = self._settle()
+        if self._measures is not None:
+            current.size, changed = self._measures.take(current.changes)
+            current.changed = changed and not current.readonly
         self.done.append(current)
 
     def drop(self) -> None:
@@ -173,7 +185,7 @@ class Tracer:
 
     def mark_changed(self) -> None:
         """The batch has changed the database: so did those of its statements that wrote something."""
-        for one in self.done:
+        for one in self.done if self._measures is None else ():
             one.changed = not one.readonly and (one.changes > 0 or not one.counted())
 
     def stop(self) -> None:

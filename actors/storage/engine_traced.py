@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from time import perf_counter
+from typing import Final
 
 from raylite.actors.storage.authorizer import keeps_compiled
 from raylite.actors.storage.engine_apsw import Row
 from raylite.policies.query import Rows, StatementMeta
+
+_FROM: Final = re.compile(r"\bFROM\b", re.IGNORECASE)
+_FINDS: Final = re.compile(r"\s*(UPDATE|DELETE)\b.*\bWHERE\b", re.IGNORECASE | re.DOTALL)
 
 
 class Traced:
@@ -14,7 +19,7 @@ class Traced:
 
     __slots__ = (
         "changed", "changes", "columns", "duration", "last_row_id", "own_changes", "readonly", "rows", "scanned",
-        "schema", "sql", "started",
+        "schema", "size", "sql", "started",
     )  # fmt: skip
 
     def __init__(
@@ -24,22 +29,27 @@ class Traced:
         self.rows: list[Row] = []
         self.changes, self.changed = changes, False
         self.scanned = self.last_row_id = self.own_changes = 0
+        self.size: int | None = None
         self.duration = 0.0
         self.started = perf_counter()
 
     def result(self, size_after: int) -> Rows:
-        """The statement's result. size_after: bytes."""
-        scanned = self.scanned
+        """The statement's result. size_after: bytes, unless they were measured when it ended."""
         written: int | None = 0
-        if self.readonly and len(self.rows) > scanned:
-            scanned = len(self.rows)
         if not self.readonly:
             written = self.changes if self.counted() else None
         meta = StatementMeta(
-            self.duration * 1000, self.changes, self.last_row_id, self.changed, size_after, scanned, written,
-            self.own_changes,
+            self.duration * 1000, self.changes, self.last_row_id, self.changed,
+            size_after if self.size is None else self.size, self._read(), written, self.own_changes,
         )  # fmt: skip
         return Rows(self.columns, self.rows, meta)
+
+    def _read(self) -> int:
+        """Rows read, at least."""
+        if self.readonly:
+            return max(1, self.scanned, len(self.rows)) if _FROM.search(self.sql) else 0
+        found = max(1, self.own_changes) if _FINDS.match(self.sql) else 0
+        return max(self.scanned, found)
 
     def counted(self) -> bool:
         """Whether SQLite counts as rows what this statement writes."""

@@ -27,6 +27,7 @@ _TRIGGER: Final = re.compile(
 )
 _END: Final = re.compile(rb"(?:%b)*+END(?:%b)*+;" % (_GAP, _GAP), re.IGNORECASE)
 _NOTHING: Final = re.compile(rb"(?:%b|--[^\n]*\Z|/\*(?:[^*]|\*(?!/))*\Z|;)*+" % _GAP)
+_COMMENTS: Final = (b"--", b"/*")
 _CLOSING: Final = {b"'": b"'", b'"': b'"', b"`": b"`", b"[": b"]", b"--": b"\n", b"/*": b"*/"}
 
 
@@ -60,6 +61,22 @@ def statements(sql: str) -> Iterator[str]:
         if not _NOTHING.fullmatch(data, begin, end):
             yield data[begin:end].decode(errors="surrogatepass")
         begin = end
+
+
+def trimmed(sql: str) -> str:
+    """One statement without what follows its last word: comments, white space."""
+    data, at = sql.encode(errors="surrogatepass"), 0
+    while (found := _EVENT.match(data, at)) is not None:
+        kind, begin, at = found[1], found.start(1), found.end()
+        if kind == b";":
+            continue
+        if kind in _COMMENTS and _NOTHING.fullmatch(data, begin):
+            return data[:begin].decode(errors="surrogatepass").rstrip()
+        closed = data.find(_CLOSING[kind], at)
+        if closed < 0:
+            break
+        at = closed + len(_CLOSING[kind])
+    return sql.rstrip()
 
 
 def _pieces(file: BinaryIO) -> Iterator[bytes]:

@@ -13,7 +13,6 @@ from raylite.policies.errors import Error, NotAllowed, ParameterError, Statement
 
 NO_STATEMENT: Final = "No SQL statements detected."
 WRONG_COUNT: Final = "Wrong number of parameter bindings for SQL query."
-TOO_MANY: Final = "too many SQL variables: SQLITE_ERROR"
 TOO_LONG: Final = "statement too long: SQLITE_TOOBIG"
 NO_VACUUM: Final = "cannot VACUUM from within a transaction: SQLITE_ERROR"
 TOO_BIG: Final = "string or blob too big: SQLITE_TOOBIG"

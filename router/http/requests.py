@@ -8,10 +8,10 @@ from typing import Final, TypeGuard
 import msgspec
 
 from raylite.actors.storage.authorizer import is_vacuum
-from raylite.actors.storage.sql_file import statements
+from raylite.actors.storage.sql_file import statements, trimmed
 from raylite.policies import limits
 from raylite.policies.query import Statement, Value
-from raylite.router.http.error_text import NO_STATEMENT, NO_VACUUM, TOO_BIG, TOO_LONG, TOO_MANY, Refused
+from raylite.router.http.error_text import NO_STATEMENT, NO_VACUUM, TOO_BIG, TOO_LONG, Refused
 
 _BYTE: Final = range(256)
 _PARAMETER: Final = "a parameter is null, a number, a string, or an array of bytes. Nothing was run."
@@ -57,16 +57,15 @@ def groups_of(sent: Iterable[Entry]) -> list[Group]:
 
 def _group(entry: Entry) -> Group | None:
     _encoded(entry.sql)
-    texts = list(statements(entry.sql))
-    if not texts:
+    first, *rest = [trimmed(one) for one in statements(entry.sql)] or [""]
+    if not first:
         return None
+    texts = [first, *[one.lstrip() for one in rest]]
     if any(len(one.encode()) > limits.D1_SQL_BYTES for one in texts):
         raise Refused(TOO_LONG)
     if any(map(is_vacuum, texts)):
         raise Refused(NO_VACUUM)
     params = entry.params or []
-    if len(params) > limits.D1_PARAMETERS:
-        raise Refused(TOO_MANY)
     last = Statement(texts[-1], tuple([_value(one) for one in params]))
     return Group((*[Statement(one) for one in texts[:-1]], last))
 
