@@ -130,7 +130,11 @@ class Imports:
             bookmark = await self._apply(held.database, held.load, held.stop.left)
         finally:
             held.over.set()
-        return Imported(bookmark, held.load.statements, self._owner, self._region)
+        load = held.load
+        return Imported(
+            bookmark, load.statements, self._owner, self._region,
+            load.changes, load.rows_read, load.last_row_id, load.size_after,
+        )  # fmt: skip
 
     async def _close(self, transfer: str) -> None:
         await asyncio.shield(self._transfers.drop(transfer))

@@ -97,12 +97,20 @@ class Watched(_Message, frozen=True):
 
 
 class Imported(_Message, frozen=True):
-    """An import that was committed, and confirmed. statements: how many ran; 0 for a SQLite file."""
+    """An import that was committed, and confirmed.
+
+    statements: how many ran; changes, rows_read: rows, `StatementMeta` says how exactly; these are 0 for a SQLite file;
+    last_row_id: of the row inserted last; size_after: of the database in bytes.
+    """
 
     bookmark: str
     statements: int
     served_by: str
     region: str
+    changes: int = 0
+    rows_read: int = 0
+    last_row_id: int = 0
+    size_after: int = 0
 
 
 TransferRequest = OpenExport | ReadExport | OpenImport | WriteImport | RunImport | WatchImport | CloseTransfer

@@ -68,7 +68,10 @@ class Importer:
             found = await self._move(path, kind, size)
         else:
             found = await self._move_database(path)
-        return ImportedFile(str(path), size, found.statements, found.bookmark, found.served_by)
+        return ImportedFile(
+            str(path), size, found.statements, found.bookmark, found.served_by,
+            found.changes, found.rows_read, found.last_row_id, found.size_after, found.region,
+        )  # fmt: skip
 
     async def _move_database(self, path: Path) -> Imported:
         """Moves what is in a SQLite file, its WAL included, as a file of the pages that the primary takes."""

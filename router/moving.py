@@ -46,13 +46,22 @@ class Exported(msgspec.Struct, frozen=True):
 
 
 class ImportedFile(msgspec.Struct, frozen=True):
-    """A file that was applied, whole. size: bytes; statements: how many, 0 for a SQLite file; bookmark: its entry."""
+    """A file that was applied, whole. size: bytes; bookmark: its entry.
+
+    statements: how many ran; changes, rows_read: rows, `StatementMeta` says how exactly; these are 0 for a SQLite file;
+    last_row_id: of the row inserted last; size_after: of the database in bytes; region: of who applied it.
+    """
 
     path: str
     size: int
     statements: int
     bookmark: str
     served_by: str
+    changes: int
+    rows_read: int
+    last_row_id: int
+    size_after: int
+    region: str
 
 
 class Way:

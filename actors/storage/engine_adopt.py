@@ -23,12 +23,15 @@ _PROGRESS_STEPS: Final = 100_000
 class Load:
     """One file to apply. check: asked now and then, may raise to end it. done, statements: how far it is.
 
-    The database's thread writes these two; any thread may read them.
+    The rest is known when it was applied: rows changed and read, which are 0 of a SQLite file, for it goes by pages,
+    the id of the row inserted last, and the size of the database in bytes. The database's thread writes all of these;
+    any thread may read them.
     """
 
     def __init__(self, path: Path, kind: Kind, check: Callable[[], None]) -> None:
         self.path, self.kind, self.check = path, kind, check
         self.done = self.statements = 0
+        self.changes = self.rows_read = self.last_row_id = self.size_after = 0
 
 
 def adopt(load: Load, target: Connection) -> None:

@@ -47,7 +47,7 @@ class LoadingEngine(Engine):
         self._trace.start_loading(seconds, refusal)
         self._authorizer.wrapped = True
         problem: Error | None = None
-        text = Text("", 1, 0)
+        text, changes = Text("", 1, 0), self._connection.total_changes()
         try:
             if _begins_unchecked(load.path):
                 self._own.once(_UNCHECKED)
@@ -60,6 +60,7 @@ class LoadingEngine(Engine):
             text = Text("", 0, 0)
             self._own.once("COMMIT")
             self._commits.settle()
+            self._count(load, changes)
         except CAUGHT as caught:
             if self._commits.broken:
                 raise
@@ -80,7 +81,14 @@ class LoadingEngine(Engine):
             self._clean_up()
             return Execution([], True, translate(caught, self._path))
         self._commit_told()
+        load.size_after = self._size.bytes_now()
         return Execution([], True)
+
+    def _count(self, load: Load, changes_before: int) -> None:
+        load.changes = self._connection.total_changes() - changes_before
+        load.rows_read = self._trace.scanned
+        load.last_row_id = self._connection.last_insert_rowid()
+        load.size_after = self._size.bytes_now()
 
     def replace(self, path: Path) -> None:
         """Makes the database what the whole file at `path` holds, in one transaction; its commit was handed on then.

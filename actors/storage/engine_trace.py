@@ -59,7 +59,7 @@ class Tracer:
         self._rows = self._bytes = 0
         self._text, self._length = "", 0
         self.mode, self._script, self._loading = Mode.RUN, False, False
-        self.loaded = self.began = 0
+        self.loaded = self.scanned = self.began = 0
         self.done: list[Traced] = []
         self.wrote = self.forward = False
         self._refusal: Error | None = None
@@ -93,10 +93,10 @@ class Tracer:
     def start_loading(self, seconds: float, refusal: Error | None) -> None:
         """Many scripts begin that are one transaction: their statements are counted, and have no results.
 
-        seconds: until the end of all; one statement may take all of them.
+        seconds: until the end of all; one statement may take all of them. `loaded` counts them, `scanned` what they read.
         """
         self.start(Mode.SCRIPT, seconds, refusal)
-        self._loading, self._end, self.loaded = True, self._query_end, 0
+        self._loading, self._end, self.loaded, self.scanned = True, self._query_end, 0, 0
 
     def end(self) -> None:
         """The query is over: from here on nothing expires."""
@@ -158,6 +158,7 @@ class Tracer:
         current, self._current = self._current, None
         if current is not None and self._loading:
             self.loaded += 1
+            self.scanned += self._rows_scanned()
             return
         if current is None:
             raise StatementError("the text holds no SQL statement", 1, 0)
@@ -166,13 +167,17 @@ class Tracer:
         # SQLite's own count is that of an earlier statement if this one changed nothing.
         current.own_changes = self._connection.changes() if current.changes else 0
         current.last_row_id = self._connection.last_insert_rowid()
-        steps = self._status["SQLITE_STMTSTATUS_FULLSCAN_STEP"]
-        current.scanned = steps + 1 if steps else 0
+        current.scanned = self._rows_scanned()
         current.changed = self._settle()
         if self._measures is not None:
             current.size, changed = self._measures.take(current.changes)
             current.changed = changed and not current.readonly
         self.done.append(current)
+
+    def _rows_scanned(self) -> int:
+        """By the statement that has ended last."""
+        steps = self._status["SQLITE_STMTSTATUS_FULLSCAN_STEP"]
+        return steps + 1 if steps else 0
 
     def drop(self) -> None:
         """The statement under way has failed."""

@@ -52,6 +52,22 @@ async def count(system: LocalSystem, sql: str, bookmark: str = "", actor: str = 
     return (await system.query(actor, sql, bookmark=bookmark)).results[0].rows[0][0]
 
 
+def test_an_import_says_what_its_statements_read_and_changed(tmp_path: Path) -> None:
+    path = tmp_path / "few.sql"
+    path.write_text(
+        "CREATE TABLE a (b); CREATE TRIGGER t AFTER INSERT ON a WHEN new.b < 3 BEGIN INSERT INTO a VALUES (9); END;"
+        "INSERT INTO a VALUES (2), (5); UPDATE a SET b = b + 1; SELECT b FROM a WHERE b > 7;"
+    )
+
+    async def case(system: LocalSystem, driver: Driver) -> None:
+        found = await driver.database().import_file(path)
+        assert (found.statements, found.changes, found.last_row_id) == (5, 6, 3)
+        assert found.rows_read == 6
+        assert (found.served_by, found.region) == (PRIMARY, "enam")
+
+    driven(tmp_path, case)
+
+
 def test_a_file_of_many_megabytes_is_one_entry_everywhere(tmp_path: Path) -> None:
     path = large(tmp_path / "big.sql", 30)
 
@@ -61,6 +77,8 @@ def test_a_file_of_many_megabytes_is_one_entry_everywhere(tmp_path: Path) -> Non
         steps: list[Step] = []
         found = await driver.database().import_file(path, progress=steps.append)
         assert (found.statements, found.size) == (30_001, path.stat().st_size)
+        assert (found.changes, found.last_row_id, found.rows_read) == (30_000, 30_000, 0)
+        assert found.size_after == (await system.query(PRIMARY, "SELECT 1")).results[0].meta.size_after
         assert Bookmark.parse(found.bookmark).sequence == Bookmark.parse(before.bookmark).sequence + 1
         assert await count(system, "SELECT count(*) FROM big", found.bookmark, REPLICA) == 30_000
         assert {one.name for one in steps} == {"sending", "applying"}
