@@ -93,7 +93,7 @@ class Tracer:
     def start_loading(self, seconds: float, refusal: Error | None) -> None:
         """Many scripts begin that are one transaction: their statements are counted, and have no results.
 
-        seconds: until the end of all; one statement may take all of them. `loaded` counts them, `scanned` what they read.
+        seconds: until the end of all; one statement may take all of them. `loaded` counts them, `scanned` rows.
         """
         self.start(Mode.SCRIPT, seconds, refusal)
         self._loading, self._end, self.loaded, self.scanned = True, self._query_end, 0, 0
