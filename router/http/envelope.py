@@ -38,6 +38,8 @@ NO_LEAVE: Final = 10000
 NO_ROUTE: Final = 7003
 UNCERTAIN_STATUS: Final = 424
 
+_AGAIN: Final = {"retry-after": "1"}
+_HEADERS: Final = {401: {"www-authenticate": "Bearer"}, 429: _AGAIN, 503: _AGAIN}
 _CODES: Final = {401: NO_LEAVE, 403: NO_LEAVE, 404: NOT_FOUND, 405: NO_ROUTE}
 
 
@@ -75,9 +77,14 @@ def answered(result: object, headers: Mapping[str, str] | None = None, **more: o
 def failed(error: Exception, headers: Mapping[str, str] | None = None) -> Response:
     """The answer to a request that ended with an error that is known here; raises any other."""
     status, code, text = meaning(error)
-    message = {"code": code, "message": text.encode(errors="replace").decode()}
+    message = {"code": code, "message": printable(text)}
     content: dict[str, object] = {"success": False, "result": None, "errors": [message], "messages": []}
-    return _json(content, status, headers)
+    return _json(content, status, {**_HEADERS.get(status, {}), **(headers or {})})
+
+
+def printable(text: str) -> str:
+    """The text as UTF-8 can have it: a request may name what has lone surrogates."""
+    return text.encode(errors="replace").decode()
 
 
 KNOWN: Final = (Rejected, Refused, RequestValidationError, HTTPException, Error)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+import contextlib
+import logging
+from collections.abc import Callable, Coroutine, Generator
 from typing import Any, Final
 
 import msgspec
@@ -14,6 +16,7 @@ from starlette.types import Scope as Connection
 
 from raylite.actors import audit
 from raylite.policies import limits
+from raylite.policies.errors import Error, OutcomeUnknown
 from raylite.router.http.envelope import KNOWN, failed, meaning
 from raylite.router.http.names import plain_name
 from raylite.router.http.ports import Authorizer, Scope
@@ -24,17 +27,22 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 _NO_TOKEN: Final = "the request has no token. Nothing was run."
 _NO_LEAVE: Final = "this token may not do this. Nothing was run."
 _CUT: Final = "it ended without an answer, and may have been done"
+_STOPPED: Final = "it was stopped, and may have been done"
+_REFUSED: Final = (401, 403)
+_LOGGER: Final = logging.getLogger(__name__)
 
 
 class Rule(msgspec.Struct, frozen=True):
     """What one endpoint asks of its callers.
 
     scope: None if the endpoint itself calls `admit`, or needs no leave; act: what the audit line calls it, "" for
-    none; most: bytes of the body, 0 if the endpoint itself reads it.
+    none; refusals_only: whether the endpoint itself writes the line of whoever has leave; most: bytes of the body, 0 if
+    the endpoint itself reads it.
     """
 
     scope: Scope | None
     act: str = ""
+    refusals_only: bool = False
     most: int = limits.HTTP_BODY_BYTES
 
 
@@ -82,14 +90,20 @@ class Guard:
         return await self._authorizer.who(bearer(request))
 
     async def _answer(self, request: Request, rule: Rule, handler: Handler) -> Response:
-        outcome = _CUT
+        outcome, refused = _CUT, False
         try:
             response, outcome = await self._run(request, rule, handler), audit.DONE
         except KNOWN as error:
-            outcome = meaning(error)[2]
+            outcome, refused = meaning(error)[2], meaning(error)[0] in _REFUSED
             response = failed(error)
+        except (
+            Exception
+        ) as error:  # a defect of raylite, beyond which there is nobody to see it but the server
+            _LOGGER.exception("a request ended with a defect")
+            outcome = f"a defect, {type(error).__name__}"
+            response = failed(OutcomeUnknown(_subject(request) or "the system", f"raylite has {outcome}"))
         finally:
-            if rule.act:
+            if rule.act and (refused or not rule.refusals_only):
                 audit.write(audit.Act(await self.who(request), rule.act, _subject(request), outcome))
         return response
 
@@ -101,6 +115,20 @@ class Guard:
             return await handler(request)
         body = await body_of(request, rule.most)
         return await handler(Whole(request.scope, request.receive, body))
+
+
+@contextlib.contextmanager
+def audited(who: str, act: str, database: str) -> Generator[None]:
+    """Writes the audit's line at the end of an act that outlives its request."""
+    outcome = _STOPPED
+    try:
+        yield
+        outcome = audit.DONE
+    except Error as error:
+        outcome = str(error)
+        raise
+    finally:
+        audit.write(audit.Act(who, act, database, outcome))
 
 
 def _subject(request: Request) -> str:

@@ -1,13 +1,12 @@
 """`import`: a file is put here, and then applied by the database's primary in one transaction.
 
-A file that waits to be put or applied goes after an hour. An import that has begun goes on to its end, asked for or
-not, and is remembered for a minute after it was last asked about.
+A file has an hour to be put, and goes an hour after it was last asked for if nobody has it applied. An import that
+has begun goes on to its end, asked for or not, and is remembered for a minute after it was last asked about.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import time
 from pathlib import Path
@@ -17,41 +16,40 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from raylite.actors import audit
 from raylite.actors.storage.spool import translated
 from raylite.policies import limits
 from raylite.policies.catalogue import DatabaseEntry
-from raylite.policies.errors import Error
 from raylite.router.client import AsyncDatabase
 from raylite.router.http.endpoints import BASE, DATABASE, Endpoints
 from raylite.router.http.envelope import Answered, answered
-from raylite.router.http.guard import Guard, Rule
+from raylite.router.http.guard import Guard, Rule, audited
 from raylite.router.http.job import Job
 from raylite.router.http.kept import Kept
 from raylite.router.http.models import ImportBody, ImportState, Ingest, Init, Poll, UploadPlace
 from raylite.router.http.names import plain_name
 from raylite.router.http.ports import Management, Scope
-from raylite.router.http.reading import Rejected, parts_of
+from raylite.router.http.reading import Rejected, blocks_of, parts_of
 from raylite.router.http.spool import Spool
 from raylite.router.moving import ImportedFile, Watch
 
+_ACT: Final = "import"
 _FILES: Final = "/d1-uploads"
-_BUFFER: Final = 1 << 20
+_BLOCK_BYTES: Final = 1 << 20
+"""A thread's work at a time."""
 
 
 class Applied(msgspec.Struct, frozen=True):
-    """A file that was. duration_ms: all that it took; size_after: of the database in bytes, 0 if it did not say."""
+    """A file that was. duration_ms: all that it took."""
 
     file: ImportedFile
     duration_ms: float
-    size_after: int
 
 
 class Upload:
     """One file. etag: the MD5 that it must have; writing: it is coming; ready: it is here; job: it is being applied."""
 
-    def __init__(self, entry: DatabaseEntry, etag: str, path: Path) -> None:
-        self.entry, self.etag, self.path = entry, etag, path
+    def __init__(self, entry: DatabaseEntry, etag: str, path: Path, spool: Spool) -> None:
+        self.entry, self.etag, self.path, self._spool = entry, etag, path, spool
         self.writing = self.ready = False
         self.job: Job[Applied] | None = None
 
@@ -61,6 +59,11 @@ class Upload:
         return self.writing or (self.job is not None and not self.job.task.done())
 
     @property
+    def spare(self) -> bool:
+        """Never: somebody may still want to know how it ended."""
+        return False
+
+    @property
     def seconds(self) -> float:
         """How long it waits for the file or for being applied, or it is remembered."""
         return limits.HTTP_FILE_SECONDS if self.job is None else limits.HTTP_POLL_SECONDS
@@ -68,7 +71,7 @@ class Upload:
     def drop(self) -> None:
         """Removes the file, unless somebody works on it, who will."""
         if not self.busy:
-            self.path.unlink(missing_ok=True)
+            self._spool.remove(self.path)
 
 
 class Imports:
@@ -76,17 +79,12 @@ class Imports:
 
     def __init__(self, management: Management, guard: Guard, spool: Spool) -> None:
         self._management, self._guard, self._spool = management, guard, spool
-        self._kept: Kept[Upload] = Kept("import", limits.HTTP_TRANSFERS)
+        self._kept: Kept[Upload] = Kept("import")
 
     def add_to(self, endpoints: Endpoints) -> None:
         """Adds them."""
-        endpoints.add(
-            "POST",
-            f"{DATABASE}/import",
-            self.import_,
-            Rule(Scope.ADMIN),
-            Answered[ImportState | UploadPlace],
-        )
+        rule, answers = Rule(Scope.ADMIN, _ACT, refusals_only=True), Answered[ImportState | UploadPlace]
+        endpoints.add("POST", f"{DATABASE}/import", self.import_, rule, answers)
         endpoints.add("PUT", f"{_FILES}/{{key}}", self.put, Rule(None, most=0), signed=True)
 
     def close(self) -> None:
@@ -96,11 +94,17 @@ class Imports:
     async def import_(self, request: Request, account: str, database: str, body: ImportBody) -> Response:
         """Asks where to put a file, has it applied, or says how far that is."""
         entry = await self._management.lookup(plain_name(database))
-        if isinstance(body, Init):
-            return answered(await self._place(entry, body, str(request.base_url)))
-        if isinstance(body, Ingest):
-            return answered(await self._ingest(entry, body, await self._guard.who(request)))
-        return answered(await self._poll(entry, body))
+        match body:
+            case Poll():
+                return answered(await self._poll(entry, body))
+            case Ingest():
+                key = body.filename
+            case Init():
+                found = self._waiting(entry, body.etag)
+                if found is None:
+                    return answered(await self._place(entry, body, str(request.base_url)))
+                key = found
+        return answered(await self._ingest(entry, key, body.etag, await self._guard.who(request)))
 
     async def put(self, request: Request, key: str) -> Response:
         """Takes the file, the body of the request; answers its MD5 as ETag."""
@@ -112,27 +116,39 @@ class Imports:
             await _receive(request, upload)
             upload.ready = True
         finally:
-            upload.writing = False
             if not upload.ready:
                 await asyncio.to_thread(upload.path.unlink, missing_ok=True)
+            upload.writing = False
         self._kept.touch(key)
         return Response(headers={"etag": f'"{upload.etag}"'})
 
     async def _place(self, entry: DatabaseEntry, body: Init, base: str) -> dict[str, str]:
-        key = self._kept.add(Upload(entry, body.etag.lower(), await self._spool.place()))
+        upload = Upload(entry, body.etag.lower(), await self._spool.place(), self._spool)
+        key = self._kept.add(upload)
         return {"filename": key, "upload_url": f"{base.rstrip('/')}{BASE}{_FILES}/{key}"}
 
-    async def _ingest(self, entry: DatabaseEntry, body: Ingest, who: str) -> dict[str, object]:
+    def _waiting(self, entry: DatabaseEntry, etag: str) -> str | None:
+        """The key of such a file for this database that is here, and that nobody has had applied."""
+
+        def waits(one: Upload) -> bool:
+            same = (one.entry.database_id, one.etag) == (entry.database_id, etag.lower())
+            return same and one.ready and one.job is None
+
+        return self._kept.find(waits)
+
+    async def _ingest(self, entry: DatabaseEntry, key: str, etag: str, who: str) -> dict[str, object]:
         """Begins once, however often it is asked for."""
-        upload = self._of(entry, body.filename)
-        if upload.etag != body.etag.lower():
+        database = await self._management.open(entry.database_id)
+        upload = self._of(entry, key)
+        if upload.etag != etag.lower():
             raise Rejected(400, "the file has another etag. Nothing was applied.")
-        if upload.job is None:
+        if (
+            upload.job is None
+        ):  # from here to the job nothing is awaited, in which the file could be put again
             if not upload.ready:
                 raise Rejected(400, "the file was not put yet. Nothing was applied.")
-            database = await self._management.open(entry.database_id)
-            upload.job = upload.job or self._spool.begin(lambda watch: _apply(database, upload, who, watch))
-        return await self._state(upload, upload.job, body.filename)
+            upload.job = self._spool.begin(lambda watch: _apply(database, upload, who, watch))
+        return await self._state(upload, upload.job, key)
 
     async def _poll(self, entry: DatabaseEntry, body: Poll) -> dict[str, object]:
         upload = self._of(entry, body.current_bookmark)
@@ -143,15 +159,15 @@ class Imports:
     async def _state(self, upload: Upload, job: Job[Applied], key: str) -> dict[str, object]:
         await job.wait()
         self._kept.touch(key)
-        error = job.error
+        problem = job.problem
         state: dict[str, object] = {
             "success": True,
             "type": "import",
             "status": job.status,
             "at_bookmark": key,
             "messages": job.messages(),
-            "errors": [] if error is None else [str(error)],
-            "error": None if error is None else str(error),
+            "errors": [] if problem is None else [problem],
+            "error": problem,
         }
         if job.status == "complete":
             state["result"] = _result(job.task.result())
@@ -165,14 +181,21 @@ class Imports:
 
 
 async def _receive(request: Request, upload: Upload) -> None:
-    """Writes the body into the file; raises `Rejected` unless it has the MD5 that was said."""
+    """Writes the body into the file; raises `Rejected` unless it has the MD5 that was said, and comes in time."""
     digest = hashlib.md5(usedforsecurity=False)
+
+    def write(block: bytes) -> None:
+        digest.update(block)
+        file.write(block)
+
     with translated(upload.path):
-        file = await asyncio.to_thread(upload.path.open, "wb", buffering=_BUFFER)
+        file = await asyncio.to_thread(upload.path.open, "wb")
         try:
-            async for part in parts_of(request, limits.HTTP_UPLOAD_BYTES):
-                digest.update(part)
-                await asyncio.to_thread(file.write, part)
+            async with asyncio.timeout(limits.HTTP_FILE_SECONDS):
+                async for block in blocks_of(parts_of(request, limits.HTTP_UPLOAD_BYTES), _BLOCK_BYTES):
+                    await asyncio.to_thread(write, block)
+        except TimeoutError:
+            raise Rejected(408, "the file did not arrive in time. Put it again.") from None
         finally:
             await asyncio.to_thread(file.close)
     if digest.hexdigest() != upload.etag:
@@ -181,34 +204,27 @@ async def _receive(request: Request, upload: Upload) -> None:
 
 async def _apply(database: AsyncDatabase, upload: Upload, who: str, watch: Watch) -> Applied:
     """Has the primary apply the file, which is removed then."""
-    outcome, began = "it was stopped, and may have been done", time.perf_counter()
+    began = time.perf_counter()
     try:
-        found = await database.import_file(upload.path, progress=watch)
-        outcome = audit.DONE
-    except Error as error:
-        outcome = str(error)
-        raise
+        with audited(who, _ACT, upload.entry.name):
+            found = await database.import_file(upload.path, progress=watch)
     finally:
-        audit.write(audit.Act(who, "import", database.name, outcome))
         await asyncio.to_thread(upload.path.unlink, missing_ok=True)
-    return Applied(found, 1000 * (time.perf_counter() - began), await _size(database))
-
-
-async def _size(database: AsyncDatabase) -> int:
-    with contextlib.suppress(Error):  # the import is done, whatever becomes of this
-        return (await database.prepare("SELECT 1").all()).meta.size_after
-    return 0
+    return Applied(found, 1000 * (time.perf_counter() - began))
 
 
 def _result(applied: Applied) -> dict[str, object]:
+    file = applied.file
     meta = {
-        "served_by": applied.file.served_by,
+        "served_by": file.served_by,
+        "served_by_region": file.region.upper(),
+        "served_by_primary": True,
         "duration": applied.duration_ms,
-        "changes": 0,
-        "last_row_id": 0,
+        "changes": file.changes,
+        "last_row_id": file.last_row_id,
         "changed_db": True,
-        "size_after": applied.size_after,
-        "rows_read": 0,
-        "rows_written": 0,
+        "size_after": file.size_after,
+        "rows_read": file.rows_read,
+        "rows_written": file.changes,
     }
-    return {"final_bookmark": applied.file.bookmark, "num_queries": applied.file.statements, "meta": meta}
+    return {"final_bookmark": file.bookmark, "num_queries": file.statements, "meta": meta}

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from raylite.policies import limits
-from raylite.policies.errors import Error, Interrupted
+from raylite.policies.errors import Error, OutcomeUnknown
+from raylite.router.http.error_text import error_text
 from raylite.router.moving import Step, Watch
 
 T = TypeVar("T")
+
+_LOGGER: Final = logging.getLogger(__name__)
 
 
 class Job(Generic[T]):
@@ -34,15 +38,20 @@ class Job(Generic[T]):
 
     @property
     def error(self) -> Error | None:
-        """How it failed; raises what is no `Error`."""
+        """How it failed."""
         if not self.task.done():
             return None
         if self.task.cancelled():
-            return Interrupted("the transfer")
+            return OutcomeUnknown("the transfer", "it was stopped")
         error = self.task.exception()
-        if error is not None and not isinstance(error, Error):
-            raise error
-        return error
+        if error is None or isinstance(error, Error):
+            return error
+        return OutcomeUnknown("the transfer", f"it ended with a defect, {type(error).__name__}")
+
+    @property
+    def problem(self) -> str | None:
+        """The same in words."""
+        return None if self.error is None else error_text(self.error)
 
     def messages(self) -> list[str]:
         """What is new since this was last called."""
@@ -57,6 +66,7 @@ class Job(Generic[T]):
 
 
 def _seen(task: asyncio.Task[T]) -> None:
-    """An error that nobody asks for is no accident here."""
-    if not task.cancelled():
-        task.exception()
+    """An error that nobody asks for is no accident here; a defect is, asked for or not."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None and not isinstance(error, Error):
+        _LOGGER.error("a transfer ended with a defect", exc_info=error)

@@ -216,6 +216,8 @@ class ImportMeta(BaseModel):
     """What an import did."""
 
     served_by: str
+    served_by_region: str
+    served_by_primary: bool
     duration: float
     changes: int
     last_row_id: int

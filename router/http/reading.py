@@ -49,6 +49,18 @@ async def parts_of(request: Request, most: int) -> AsyncGenerator[bytes]:
         yield part
 
 
+async def blocks_of(parts: AsyncGenerator[bytes], size: int) -> AsyncGenerator[bytes]:
+    """The same bytes in blocks of at least `size`, but for the last."""
+    block = bytearray()
+    async for part in parts:
+        block += part
+        if len(block) >= size:
+            yield bytes(block)
+            block.clear()
+    if block:
+        yield bytes(block)
+
+
 async def _part(stream: AsyncGenerator[bytes]) -> bytes | None:
     try:
         async with asyncio.timeout(limits.HTTP_BODY_SECONDS):

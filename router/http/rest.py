@@ -31,7 +31,7 @@ class Rest:
         folder: Path,
     ) -> None:
         guard, self._spool = Guard(authorizer), Spool(folder)
-        self._exports = Exports(management, self._spool)
+        self._exports = Exports(management, guard, self._spool)
         self._imports = Imports(management, guard, self._spool)
         endpoints = Endpoints(guard)
         Directory(management).add_to(endpoints)

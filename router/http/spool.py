@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import shutil
 from collections.abc import Callable, Coroutine
@@ -26,6 +27,7 @@ class Spool:
         self._ready = False
         self._turn = asyncio.Lock()
         self._tasks: set[asyncio.Task[object]] = set()
+        self._removing: set[asyncio.Task[None]] = set()
 
     async def place(self) -> Path:
         """A name for one more file; raises `Overloaded` while there is too much, `StorageFull`."""
@@ -39,12 +41,23 @@ class Spool:
         job.task.add_done_callback(self._tasks.discard)
         return job
 
+    def remove(self, path: Path) -> None:
+        """Removes a file, soon."""
+        removing = asyncio.get_running_loop().create_task(asyncio.to_thread(_unlink, path))
+        self._removing.add(removing)
+        removing.add_done_callback(self._removing.discard)
+
+    async def removed(self) -> None:
+        """Returns when all files are gone that were to be removed."""
+        await asyncio.gather(*self._removing, return_exceptions=True)
+
     async def close(self) -> None:
         """Ends all work, and removes all files."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self.removed()
         if self._ready:
             await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
             self._ready = False
@@ -59,6 +72,11 @@ class Spool:
         if held > limits.HTTP_SPOOL_BYTES:
             raise Overloaded(f"bytes of files in {self._folder}", limits.HTTP_SPOOL_BYTES)
         return self._folder / secrets.token_hex(8)
+
+
+def _unlink(path: Path) -> None:
+    with contextlib.suppress(OSError):  # what stays is gone with the folder
+        path.unlink()
 
 
 def _size(path: Path) -> int:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
+from starlette.types import ASGIApp
 from tests.services.driver import Driver
 from tests.services.local_system import LocalSystem
 from tests.services.test_archiving import ColdSystem
@@ -22,15 +23,21 @@ from raylite.router.router import Router
 
 CREATED_US = 1_700_000_000_000_000
 
+Message = MutableMapping[str, Any]
+
 
 class LocalDatabases:
-    """`Databases` and `Management` of a local system: its shop, and those that are made."""
+    """`Databases` and `Management` of a local system: its shop, and those that are made.
+
+    opening: what `open` waits for.
+    """
 
     def __init__(self, system: LocalSystem) -> None:
         self._system = system
         self._entries = {"shop": _entry("shop", system.database_id, "auto")}
         self.drivers = {"shop": Driver(system)}
         self._routers: dict[str, Router] = {}
+        self.opening: asyncio.Event | None = None
 
     async def find(self, name: str) -> Target:
         entry = await self.lookup(name)
@@ -57,7 +64,10 @@ class LocalDatabases:
         raise DatabaseNotFound(name)
 
     async def open(self, name: str) -> AsyncDatabase:
-        return self.drivers[(await self.lookup(name)).name].database()
+        driver = self.drivers[(await self.lookup(name)).name]
+        if self.opening is not None:
+            await self.opening.wait()
+        return driver.database()
 
     async def replicate(self, name: str, replication: str) -> DatabaseEntry:
         entry = msgspec.structs.replace(await self.lookup(name), replication=replication)
@@ -107,26 +117,14 @@ class Client:
 
     async def send(self, method: str, url: str, body: object = b"", **headers: str) -> Response:
         path, _, query = url.removeprefix("http://d1").partition("?")
-        raw = body if isinstance(body, bytes) else msgspec.json.encode(body)
         given = [(name.replace("_", "-").encode(), text.encode()) for name, text in headers.items()]
+        host = [] if "host" in headers else [(b"host", b"d1")]
         scope = {
             "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "http",
             "path": path, "raw_path": path.encode(), "query_string": query.encode(), "root_path": "",
-            "headers": [(b"host", b"d1"), *given], "server": ("d1", 80),
+            "headers": [*host, *given], "server": ("d1", 80),
         }  # fmt: skip
-        sent: list[MutableMapping[str, Any]] = []
-
-        async def receive() -> MutableMapping[str, Any]:
-            return {"type": "http.request", "body": raw, "more_body": False}
-
-        async def send(message: MutableMapping[str, Any]) -> None:
-            sent.append(message)
-
-        await self.application(scope, receive, send)
-        found = {name.decode(): text.decode() for name, text in sent[0]["headers"]}
-        content = b"".join(one.get("body", b"") for one in sent[1:])
-        is_json = found.get("content-type", "").startswith("application/json")
-        return Response(sent[0]["status"], found, msgspec.json.decode(content) if is_json else content)
+        return await exchange(self.application, scope, _parts(body))
 
     async def post(self, url: str, body: object, **headers: str) -> Response:
         return await self.send("POST", url, body, **headers)
@@ -134,9 +132,48 @@ class Client:
     async def begin(self) -> None:
         await self._life.__aenter__()
 
-    async def end(self) -> None:
+    async def leave(self) -> None:
+        """The application's lifespan ends; again does nothing."""
         await self._life.__aexit__(None, None, None)
+
+    async def end(self) -> None:
+        await self.leave()
         await self.databases.close()
+
+
+async def exchange(application: ASGIApp, scope: Message, parts: AsyncIterator[bytes]) -> Response:
+    """Sends a request whose body comes in parts; the application may wait for the end of the connection, too."""
+    sent: list[Message] = []
+    received, ended = False, asyncio.Event()
+
+    async def receive() -> Message:
+        nonlocal received
+        if received:
+            await ended.wait()
+            return {"type": "http.disconnect"}
+        part = await anext(parts, None)
+        received = part is None
+        return {"type": "http.request", "body": part or b"", "more_body": not received}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            ended.set()
+
+    await application(scope, receive, send)
+    found = {name.decode(): text.decode() for name, text in sent[0]["headers"]}
+    content = b"".join(one.get("body", b"") for one in sent[1:])
+    is_json = found.get("content-type", "").startswith("application/json")
+    return Response(sent[0]["status"], found, msgspec.json.decode(content) if is_json else content)
+
+
+async def _parts(body: object) -> AsyncIterator[bytes]:
+    """What is given in parts comes so; other bytes at once, all else as JSON."""
+    if isinstance(body, AsyncIterator):
+        async for part in cast("AsyncIterator[bytes]", body):
+            yield part
+    else:
+        yield body if isinstance(body, bytes) else msgspec.json.encode(body)
 
 
 def served(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from tests.services.local_system import LocalSystem
 
 from raylite.actors.primary import Primary
@@ -20,7 +22,10 @@ PRIMARY = "primary:shop"
 
 
 class Driver:
-    """A `Transport`, `Directory` and `Desk` of one region, for one database. lost: answers to these never arrive."""
+    """A `Transport`, `Directory` and `Desk` of one region, for one database. lost: answers to these never arrive.
+
+    stuck: these wait until nobody waits for them any more.
+    """
 
     def __init__(
         self, system: LocalSystem, region: str = "weur", name: str = "shop", database_id: str = ""
@@ -29,6 +34,7 @@ class Driver:
         self._id = database_id or system.database_id
         self._connections: dict[str, Connection] = {}
         self.lost: set[type] = set()
+        self.stuck: set[type] = set()
         self.requests: list[tuple[str, str]] = []
 
     def database(self) -> AsyncDatabase:
@@ -66,6 +72,8 @@ class Driver:
 
     async def request(self, actor: str, request: TransferRequest, seconds: float) -> TransferReply | None:
         self.requests.append((actor, type(request).__name__))
+        if type(request) in self.stuck:
+            await asyncio.sleep(seconds)
         connection = await self._connection(actor)
         reply = await connection.call(request, seconds)
         if type(request) in self.lost:
