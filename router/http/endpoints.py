@@ -39,7 +39,7 @@ class Endpoints:
 
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
-        self.router = APIRouter(prefix=BASE, strict_content_type=False)
+        self.router = APIRouter(prefix=BASE)
 
     def add(
         self,

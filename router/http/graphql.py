@@ -18,6 +18,7 @@ from raylite.policies import limits
 from raylite.policies.errors import Error, ParameterError
 from raylite.router.http.counts import Counted, Counts
 from raylite.router.http.endpoints import Endpoints
+from raylite.router.http.envelope import printable
 from raylite.router.http.guard import Guard, Rule
 from raylite.router.http.models import GraphqlAnswer, GraphqlBody
 from raylite.router.http.names import plain_name
@@ -65,7 +66,7 @@ class Graphql:
             entry = await self._management.lookup(wanted.database)
             groups = self._groups(body.query, msgspec.structs.replace(wanted, database=entry.database_id))
         except Error as error:
-            return _json({"data": None, "errors": [{"message": str(error)}]})
+            return _json({"data": None, "errors": [{"message": printable(str(error))}]})
         return _json({"data": {"viewer": {"accounts": [groups]}}, "errors": None})
 
     def _groups(self, query: str, wanted: Filter) -> dict[str, list[dict[str, object]]]:

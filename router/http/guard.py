@@ -17,7 +17,7 @@ from starlette.types import Scope as Connection
 from raylite.actors import audit
 from raylite.policies import limits
 from raylite.policies.errors import Error, OutcomeUnknown
-from raylite.router.http.envelope import KNOWN, failed, meaning
+from raylite.router.http.envelope import KNOWN, failed, meaning, printable
 from raylite.router.http.names import plain_name
 from raylite.router.http.ports import Authorizer, Scope
 from raylite.router.http.reading import Rejected, bearer, body_of
@@ -29,6 +29,8 @@ _NO_LEAVE: Final = "this token may not do this. Nothing was run."
 _CUT: Final = "it ended without an answer, and may have been done"
 _STOPPED: Final = "it was stopped, and may have been done"
 _REFUSED: Final = (401, 403)
+_NAMED_CHARACTERS: Final = 100
+_OUTCOME_CHARACTERS: Final = 1000
 _LOGGER: Final = logging.getLogger(__name__)
 
 
@@ -96,15 +98,15 @@ class Guard:
         except KNOWN as error:
             outcome, refused = meaning(error)[2], meaning(error)[0] in _REFUSED
             response = failed(error)
-        except (
-            Exception
-        ) as error:  # a defect of raylite, beyond which there is nobody to see it but the server
+        except Exception as error:
+            # A defect of raylite. Clients repeat a 500 by themselves, and this may have been a write.
             _LOGGER.exception("a request ended with a defect")
             outcome = f"a defect, {type(error).__name__}"
             response = failed(OutcomeUnknown(_subject(request) or "the system", f"raylite has {outcome}"))
         finally:
             if rule.act and (refused or not rule.refusals_only):
-                audit.write(audit.Act(await self.who(request), rule.act, _subject(request), outcome))
+                told = printable(outcome[:_OUTCOME_CHARACTERS])
+                audit.write(audit.Act(await self.who(request), rule.act, _subject(request), told))
         return response
 
     async def _run(self, request: Request, rule: Rule, handler: Handler) -> Response:
@@ -133,4 +135,5 @@ def audited(who: str, act: str, database: str) -> Generator[None]:
 
 def _subject(request: Request) -> str:
     """The database as the request names it; an endpoint that reads it from the body notes it in `request.state`."""
-    return str(request.path_params.get("database") or getattr(request.state, "database", ""))
+    named = str(request.path_params.get("database") or getattr(request.state, "database", ""))
+    return printable(named[:_NAMED_CHARACTERS])

@@ -37,7 +37,7 @@ def decoded(body: bytes) -> tuple[list[Group], bool]:
     """The groups that a body asks for, and whether it is an array; raises `Refused`."""
     try:
         found: Entry | list[Entry] = _DECODER.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Refused(f"the request is no statement, and no array of statements: {error}") from error
     if isinstance(found, Entry):
         return groups_of([found]), False
