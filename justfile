@@ -69,6 +69,10 @@ compat *args:
 record-d1:
     uv run --locked --all-extras python -m tests.compat.d1_corpus.record tests/compat/clients/node_modules/@cloudflare/workerd-linux-64/bin/workerd
 
+# the HTTP API's OpenAPI document against its answers, e.g. `just compat-openapi 500` (examples for each operation)
+compat-openapi examples="50" *args:
+    RAYLITE_OPENAPI={{examples}} uv run --locked --all-extras --group compat pytest tests/compat/openapi {{args}}
+
 # SQLAlchemy's own suite for dialects
 compat-sqlalchemy *args:
     cd tests/compat/sqlalchemy_suite && PYTHONPATH=../../.. uv run --locked --all-extras pytest -c pytest.ini {{args}}

@@ -16,8 +16,10 @@ from raylite.router.http.endpoints import DATABASE, DATABASES, Endpoints
 from raylite.router.http.envelope import Answered, answered
 from raylite.router.http.guard import Rule
 from raylite.router.http.models import (
+    Account,
     Database,
     DatabaseSummary,
+    Name,
     NewDatabase,
     PageInfo,
     PartialUpdate,
@@ -55,15 +57,15 @@ class Directory:
         """Adds them."""
         shown, seen = Answered[Database], Rule(Scope.READ)
         updated = Rule(Scope.ADMIN, "update")
-        endpoints.add("GET", DATABASES, self.list, seen, DatabaseList)
-        endpoints.add("POST", DATABASES, self.create, Rule(Scope.ADMIN, "create"), shown)
-        endpoints.add("GET", DATABASE, self.get, seen, shown)
-        endpoints.add("PUT", DATABASE, self.update, updated, shown)
-        endpoints.add("PATCH", DATABASE, self.edit, updated, shown)
-        endpoints.add("DELETE", DATABASE, self.delete, Rule(Scope.ADMIN, "delete"), Answered[None])
+        endpoints.add("GET", DATABASES, self.list_databases, seen, DatabaseList)
+        endpoints.add("POST", DATABASES, self.create_database, Rule(Scope.ADMIN, "create"), shown)
+        endpoints.add("GET", DATABASE, self.get_database, seen, shown)
+        endpoints.add("PUT", DATABASE, self.update_database, updated, shown)
+        endpoints.add("PATCH", DATABASE, self.edit_database, updated, shown)
+        endpoints.add("DELETE", DATABASE, self.delete_database, Rule(Scope.ADMIN, "delete"), Answered[None])
 
-    async def list(
-        self, account: str, page: Page = 1, per_page: PerPage = limits.HTTP_PAGE, name: str = ""
+    async def list_databases(
+        self, account: Account, page: Page = 1, per_page: PerPage = limits.HTTP_PAGE, name: str = ""
     ) -> Response:
         """Lists databases by name; name: a part of it."""
         found = [one for one in await self._management.databases() if name in one.name]
@@ -72,7 +74,7 @@ class Directory:
         info = {"count": len(shown), "page": page, "per_page": per_page, "total_count": len(found)}
         return answered(shown, result_info=info)
 
-    async def create(self, request: Request, account: str, body: NewDatabase) -> Response:
+    async def create_database(self, request: Request, account: Account, body: NewDatabase) -> Response:
         """Makes a database."""
         request.state.database = body.name
         if body.jurisdiction is not None:
@@ -83,21 +85,21 @@ class Directory:
         made = await self._management.create(new_name(body.name), hint, mode)
         return answered({**_summary(made), "created_in_region": made.region.upper()})
 
-    async def get(self, account: str, database: str, fields: Fields = "") -> Response:
+    async def get_database(self, account: Account, database: Name, fields: Fields = "") -> Response:
         """Shows a database, by name or uuid; it is asked itself if num_tables or file_size are wanted."""
         entry = await self._management.lookup(plain_name(database))
         return answered(await self._shown(entry, {one.strip() for one in fields.split(",") if one.strip()}))
 
-    async def update(self, account: str, database: str, body: Update) -> Response:
+    async def update_database(self, account: Account, database: Name, body: Update) -> Response:
         """Changes where a database has replicas."""
         return await self._replicate(database, body.read_replication.mode)
 
-    async def edit(self, account: str, database: str, body: PartialUpdate) -> Response:
+    async def edit_database(self, account: Account, database: Name, body: PartialUpdate) -> Response:
         """Changes what is given."""
         mode = body.read_replication.mode if body.read_replication else ""
         return await self._replicate(database, mode)
 
-    async def delete(self, account: str, database: str) -> Response:
+    async def delete_database(self, account: Account, database: Name) -> Response:
         """Removes a database for good."""
         await self._management.delete(plain_name(database))
         return answered(None)

@@ -8,7 +8,7 @@ from typing import Any, Final
 from fastapi import APIRouter, Depends
 from fastapi.security import HTTPBearer
 from pydantic import BaseModel
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from raylite.router.http.envelope import Failed
 from raylite.router.http.guard import Guard, Rule
@@ -31,6 +31,8 @@ _FAILURES: Final = {
     503: "Not run; try again.",
 }
 
+_BYTES: Final = {"schema": {"type": "string", "format": "binary"}}
+
 Endpoint = Callable[..., Coroutine[Any, Any, Response]]
 
 
@@ -50,16 +52,28 @@ class Endpoints:
         result: type[BaseModel] | None = None,
         *,
         signed: bool = False,
+        bytes_in: str = "",
+        bytes_out: str = "",
     ) -> None:
-        """One more. result: its answer, None if that is no JSON; signed: whoever knows its URL may."""
+        """One more; the endpoint's name is its operation id, its docstring the description.
+
+        result: its answer, None if that is no JSON; signed: whoever knows its URL may; bytes_in, bytes_out: the content
+        type of a body, or an answer, that is no JSON.
+        """
         responses: dict[int | str, dict[str, Any]] = {
             status: {"model": Failed, "description": text} for status, text in _FAILURES.items()
         }
+        if bytes_out:
+            responses[200] = {"content": {bytes_out: _BYTES}}
+        taken = {"requestBody": {"required": True, "content": {bytes_in: _BYTES}}} if bytes_in else None
         self.router.add_api_route(
             path,
             endpoint,
             methods=[method],
             response_model=result,
+            response_class=JSONResponse if result else Response,
+            operation_id=endpoint.__name__,
+            openapi_extra=taken,
             responses=responses,
             dependencies=[] if signed else [Depends(_BEARER)],
             route_class_override=self._guard.route(rule),

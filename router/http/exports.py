@@ -23,7 +23,7 @@ from raylite.router.http.envelope import Answered, answered
 from raylite.router.http.guard import Guard, Rule, audited
 from raylite.router.http.job import Job
 from raylite.router.http.kept import Kept
-from raylite.router.http.models import DumpOptions, ExportBody, ExportState
+from raylite.router.http.models import Account, DumpOptions, ExportBody, ExportState, Name
 from raylite.router.http.names import plain_name
 from raylite.router.http.ports import Management, Scope
 from raylite.router.http.reading import Rejected
@@ -31,6 +31,7 @@ from raylite.router.http.spool import Spool
 from raylite.router.moving import Exported, Watch
 
 _ACT: Final = "export"
+_SQL: Final = "application/sql"
 _FILES: Final = "/d1-exports"
 
 
@@ -72,14 +73,16 @@ class Exports:
     def add_to(self, endpoints: Endpoints) -> None:
         """Adds them."""
         rule = Rule(Scope.READ, _ACT, refusals_only=True)
-        endpoints.add("POST", f"{DATABASE}/export", self.export, rule, Answered[ExportState])
-        endpoints.add("GET", f"{_FILES}/{{key}}", self.fetch, Rule(None), signed=True)
+        endpoints.add("POST", f"{DATABASE}/export", self.export_database, rule, Answered[ExportState])
+        endpoints.add("GET", f"{_FILES}/{{key}}", self.fetch_export, Rule(None), signed=True, bytes_out=_SQL)
 
     def close(self) -> None:
         """Drops all."""
         self._kept.clear()
 
-    async def export(self, request: Request, account: str, database: str, body: ExportBody) -> Response:
+    async def export_database(
+        self, request: Request, account: Account, database: Name, body: ExportBody
+    ) -> Response:
         """Begins an export, or says how far one is."""
         entry = await self._management.lookup(plain_name(database))
         key = body.current_bookmark or await self._begin(request, entry, body.dump_options or DumpOptions())
@@ -88,7 +91,7 @@ class Exports:
         self._kept.touch(key)
         return answered(_state(found, key, str(request.base_url)))
 
-    async def fetch(self, key: str) -> Response:
+    async def fetch_export(self, key: str) -> Response:
         """The file."""
         found = self._kept.get(key)
         if found.job.status != "complete":
@@ -100,7 +103,7 @@ class Exports:
         return FileResponse(
             found.path,
             headers={"cache-control": "no-store"},
-            media_type="application/sql",
+            media_type=_SQL,
             filename=_name(found.entry),
             background=BackgroundTask(fetched),
         )

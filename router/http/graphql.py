@@ -56,9 +56,9 @@ class Graphql:
     def add_to(self, endpoints: Endpoints) -> None:
         """Adds it."""
         rule = Rule(None, most=limits.HTTP_GRAPHQL_BYTES)
-        endpoints.add("POST", "/graphql", self.ask, rule, GraphqlAnswer)
+        endpoints.add("POST", "/graphql", self.graphql, rule, GraphqlAnswer)
 
-    async def ask(self, request: Request, body: GraphqlBody) -> Response:
+    async def graphql(self, request: Request, body: GraphqlBody) -> Response:
         """What queries have run by way of this gateway since its start."""
         try:
             wanted = _filter(body.variables)

@@ -25,7 +25,7 @@ from raylite.router.http.envelope import Answered, answered
 from raylite.router.http.guard import Guard, Rule, audited
 from raylite.router.http.job import Job
 from raylite.router.http.kept import Kept
-from raylite.router.http.models import ImportBody, ImportState, Ingest, Init, Poll, UploadPlace
+from raylite.router.http.models import Account, ImportBody, ImportState, Ingest, Init, Name, Poll, UploadPlace
 from raylite.router.http.names import plain_name
 from raylite.router.http.ports import Management, Scope
 from raylite.router.http.reading import Rejected, blocks_of, parts_of
@@ -84,14 +84,17 @@ class Imports:
     def add_to(self, endpoints: Endpoints) -> None:
         """Adds them."""
         rule, answers = Rule(Scope.ADMIN, _ACT, refusals_only=True), Answered[ImportState | UploadPlace]
-        endpoints.add("POST", f"{DATABASE}/import", self.import_, rule, answers)
-        endpoints.add("PUT", f"{_FILES}/{{key}}", self.put, Rule(None, most=0), signed=True)
+        endpoints.add("POST", f"{DATABASE}/import", self.import_database, rule, answers)
+        place, put = f"{_FILES}/{{key}}", Rule(None, most=0)
+        endpoints.add("PUT", place, self.put_upload, put, signed=True, bytes_in="application/octet-stream")
 
     def close(self) -> None:
         """Drops all."""
         self._kept.clear()
 
-    async def import_(self, request: Request, account: str, database: str, body: ImportBody) -> Response:
+    async def import_database(
+        self, request: Request, account: Account, database: Name, body: ImportBody
+    ) -> Response:
         """Asks where to put a file, has it applied, or says how far that is."""
         entry = await self._management.lookup(plain_name(database))
         match body:
@@ -106,7 +109,7 @@ class Imports:
                 key = found
         return answered(await self._ingest(entry, key, body.etag, await self._guard.who(request)))
 
-    async def put(self, request: Request, key: str) -> Response:
+    async def put_upload(self, request: Request, key: str) -> Response:
         """Takes the file, the body of the request; answers its MD5 as ETag."""
         upload = self._kept.get(key)
         if upload.writing or upload.job is not None:

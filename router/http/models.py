@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
+from fastapi import Path
 from pydantic import BaseModel, Field
 
 from raylite.policies.names import REGION_CHARACTERS
 
+Account = Annotated[str, Path(description="Any text: all accounts are one.")]
+Name = Annotated[str, Path(description="A database, by its name or uuid.")]
 Bookmark = str
 
 

@@ -14,7 +14,7 @@ from raylite.router.http.counts import Counts
 from raylite.router.http.endpoints import DATABASE, Endpoints
 from raylite.router.http.envelope import Answered, answered, failed
 from raylite.router.http.guard import Rule
-from raylite.router.http.models import Batch, QueryResult, RawResult, Sql
+from raylite.router.http.models import Account, Batch, Name, QueryResult, RawResult, Sql
 from raylite.router.http.names import plain_name
 from raylite.router.http.ports import Databases, Scope
 from raylite.router.http.requests import Entry, Group, groups_of
@@ -44,12 +44,14 @@ class Queries:
         endpoints.add("POST", f"{DATABASE}/raw", self.raw, rule, Answered[list[RawResult]])
 
     async def query(
-        self, account: str, database: str, body: Sql | Batch, session: Session = None
+        self, account: Account, database: Name, body: Sql | Batch, session: Session = None
     ) -> Response:
         """Runs statements in one transaction; rows as objects."""
         return await self._run(database, body, session, "")
 
-    async def raw(self, account: str, database: str, body: Sql | Batch, session: Session = None) -> Response:
+    async def raw(
+        self, account: Account, database: Name, body: Sql | Batch, session: Session = None
+    ) -> Response:
         """Runs statements in one transaction; rows as arrays."""
         return await self._run(database, body, session, ROWS_AND_COLUMNS)
 

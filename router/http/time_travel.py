@@ -13,7 +13,7 @@ from raylite.router.client import AsyncDatabase
 from raylite.router.http.endpoints import DATABASE, Endpoints
 from raylite.router.http.envelope import Answered, answered
 from raylite.router.http.guard import Rule
-from raylite.router.http.models import Moment, Restored
+from raylite.router.http.models import Account, Moment, Name, Restored
 from raylite.router.http.names import plain_name
 from raylite.router.http.ports import Management, Scope
 from raylite.router.moments import bookmark_in, time_us
@@ -31,12 +31,12 @@ class TimeTravel:
     def add_to(self, endpoints: Endpoints) -> None:
         """Adds them."""
         endpoints.add(
-            "GET", f"{DATABASE}/time_travel/bookmark", self.bookmark, Rule(Scope.READ), Answered[Moment]
+            "GET", f"{DATABASE}/time_travel/bookmark", self.get_bookmark, Rule(Scope.READ), Answered[Moment]
         )
         restoring = Rule(Scope.ADMIN, "restore")
         endpoints.add("POST", f"{DATABASE}/time_travel/restore", self.restore, restoring, Answered[Restored])
 
-    async def bookmark(self, account: str, database: str, timestamp: Timestamp = "") -> Response:
+    async def get_bookmark(self, account: Account, database: Name, timestamp: Timestamp = "") -> Response:
         """The bookmark of now, or of the newest entry that is not later than a time."""
         opened = await self._management.open(plain_name(database))
         if not timestamp:
@@ -45,7 +45,7 @@ class TimeTravel:
         return answered({"bookmark": (await opened.at(timestamp)).bookmark})
 
     async def restore(
-        self, account: str, database: str, given: GivenBookmark = "", timestamp: Timestamp = ""
+        self, account: Account, database: Name, given: GivenBookmark = "", timestamp: Timestamp = ""
     ) -> Response:
         """Makes the database what it was then, as one write."""
         moment = _moment(given, timestamp)
