@@ -8,7 +8,7 @@ The estimates of `StatementMeta`, for the SQLite that APSW ships counts no rows:
   with FROM in its text the rows that it returned, for UPDATE and DELETE with WHERE the rows that they changed, if that
   is more, and one at least. Steps along an index, and what count(*) counts, are missing.
 - rows_written: rows inserted, updated and deleted, those of triggers and cascades included, entries of indexes not;
-  0 for what only reads; None for schema statements and PRAGMAs, whose pages SQLite does not count as rows.
+  0 for what only reads; of CREATE and DROP the usual rows of the schema; None for other schema statements and PRAGMAs.
 The counters come with SQLITE_TRACE_PROFILE at about 2.5 microseconds a statement.
 """
 

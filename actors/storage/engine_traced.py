@@ -12,6 +12,19 @@ from raylite.policies.query import Rows, StatementMeta
 
 _FROM: Final = re.compile(r"\bFROM\b", re.IGNORECASE)
 _FINDS: Final = re.compile(r"\s*(UPDATE|DELETE)\b.*\bWHERE\b", re.IGNORECASE | re.DOTALL)
+_MAKES: Final = re.compile(
+    r"\s*(CREATE|DROP)\s+(?:UNIQUE\s+|VIRTUAL\s+)?(TABLE|VIEW|INDEX|TRIGGER)\b", re.IGNORECASE
+)
+_MADE: Final[dict[tuple[str, str], tuple[int, int]]] = {
+    ("CREATE", "TABLE"): (1, 2),
+    ("CREATE", "VIEW"): (1, 2),
+    ("CREATE", "INDEX"): (2, 1),
+    ("CREATE", "TRIGGER"): (0, 1),
+    ("DROP", "TABLE"): (0, 0),
+    ("DROP", "VIEW"): (0, 0),
+    ("DROP", "INDEX"): (0, 0),
+    ("DROP", "TRIGGER"): (0, 0),
+}
 
 
 class Traced:
@@ -35,12 +48,9 @@ class Traced:
 
     def result(self, size_after: int) -> Rows:
         """The statement's result. size_after: bytes, unless they were measured when it ended."""
-        written: int | None = 0
-        if not self.readonly:
-            written = self.changes if self.counted() else None
         meta = StatementMeta(
             self.duration * 1000, self.changes, self.last_row_id, self.changed,
-            size_after if self.size is None else self.size, self._read(), written, self.own_changes,
+            size_after if self.size is None else self.size, self._read(), self._written(), self.own_changes,
         )  # fmt: skip
         return Rows(self.columns, self.rows, meta)
 
@@ -48,8 +58,19 @@ class Traced:
         """Rows read, at least."""
         if self.readonly:
             return max(1, self.scanned, len(self.rows)) if _FROM.search(self.sql) else 0
-        found = max(1, self.own_changes) if _FINDS.match(self.sql) else 0
+        found = max(1, self.own_changes) if _FINDS.match(self.sql) else self._made()[0]
         return max(self.scanned, found)
+
+    def _written(self) -> int | None:
+        """Rows written, None if that is not known."""
+        if self.readonly:
+            return 0
+        return self.changes if self.counted() else self._made()[1]
+
+    def _made(self) -> tuple[int, int | None]:
+        """What SQLite reads and writes in its schema for the statement, if that is a usual one."""
+        known = _MAKES.match(self.sql) if self.schema else None
+        return (0, None) if known is None else _MADE[known[1].upper(), known[2].upper()]
 
     def counted(self) -> bool:
         """Whether SQLite counts as rows what this statement writes."""

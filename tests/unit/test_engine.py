@@ -104,9 +104,11 @@ def test_rows_read_counts_a_scan_and_a_point_read(database: Database) -> None:
     )
 
 
-def test_rows_written_counts_triggers_and_is_unknown_for_schema_statements(database: Database) -> None:
+def test_rows_written_counts_triggers_and_is_unknown_for_rare_schema_statements(database: Database) -> None:
     made = database.run("CREATE TABLE log (id)")
-    assert made.results[0].meta.rows_written is None
+    assert (made.results[0].meta.rows_read, made.results[0].meta.rows_written) == (1, 2)
+    assert database.run("ALTER TABLE log ADD COLUMN more").results[0].meta.rows_written is None
+    assert database.run("ALTER TABLE log DROP COLUMN more").results[0].meta.rows_written is None
     database.run("CREATE TRIGGER tr AFTER INSERT ON t BEGIN INSERT INTO log VALUES (new.id); END")
     assert database.run("INSERT INTO t VALUES (1, 'a')").results[0].meta.rows_written == 2
     assert database.run("DELETE FROM t WHERE id = 99").results[0].meta.rows_written == 0
