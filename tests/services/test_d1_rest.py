@@ -94,6 +94,28 @@ def test_a_session_has_its_bookmark_in_a_header_and_others_have_none(tmp_path: P
     served(tmp_path, case)
 
 
+def test_a_sessions_bookmark_is_seen_in_another_region(tmp_path: Path) -> None:
+    async def case(client: Client) -> None:
+        await query(client, "CREATE TABLE t (a INTEGER PRIMARY KEY)")
+        client.system.start_replica("weur")
+        bookmark, regions = "first-primary", list[str]()
+        for at in range(1, 31):
+            asked = {"sql": f"INSERT INTO t VALUES ({at})"}
+            wrote = await client.post(f"{SHOP}/query", asked, content_type=JSON, x_d1_bookmark=bookmark)
+            bookmark = wrote.headers["x-d1-bookmark"]
+            asked = {"sql": "SELECT max(a) AS n FROM t"}
+            read = await client.post(f"{SHOP}/raw", asked, content_type=JSON, x_d1_bookmark=bookmark)
+            (found,) = read.content["result"]
+            assert found["results"]["rows"] == [[at]]
+            assert Bookmark.parse(read.headers["x-d1-bookmark"]) >= Bookmark.parse(bookmark)
+            regions.append(found["meta"]["served_by_region"])
+        assert set(regions[1:]) == {"WEUR"}  # that a text reads is known once it has run
+        (alone,) = await query(client, "SELECT max(a) AS n FROM t")
+        assert alone["meta"]["served_by_primary"] is True
+
+    served(tmp_path, case)
+
+
 def test_what_cannot_be_understood_is_refused_in_the_envelope(tmp_path: Path) -> None:
     async def case(client: Client) -> None:
         bodies = (
