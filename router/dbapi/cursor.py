@@ -29,6 +29,7 @@ class Cursor:
         self.connection = connection
         self.arraysize = 1
         self._closed = False
+        self._rows: list[Row] = []
         self._forget()
         if rows is not None:
             self._take(sql, rows, wrote=rows.meta.changed_db)
@@ -94,8 +95,8 @@ class Cursor:
         return found
 
     def close(self) -> None:
-        """Lets the rows go. Closing again does nothing."""
-        self._forget()
+        """Lets the rows go; what it says of the last statement stays. Closing again does nothing."""
+        self._rows = []
         self._closed = True
 
     def setinputsizes(self, sizes: object) -> None:
@@ -114,7 +115,7 @@ class Cursor:
         self.description: tuple[Column, ...] | None = None
         self.rowcount = -1
         self.lastrowid: int | None = None
-        self._rows: list[Row] = []
+        self._rows = []
         self._next = 0
 
     def _take(self, sql: str, rows: Rows, *, wrote: bool) -> None:

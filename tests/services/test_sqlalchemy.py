@@ -274,3 +274,41 @@ def test_reflection_finds_what_was_made(orm: sa.Engine) -> None:
     assert not inspector.has_table("missing")
     with pytest.raises(exc.NoSuchTableError):
         sa.Table("missing", sa.MetaData(), autoload_with=orm)
+
+
+def test_reflection_sees_what_was_made_since_the_connection_last_looked(orm: sa.Engine) -> None:
+    for name in ("first", "second"):  # each is new to all connections that know a schema already
+        with orm.begin() as connection:
+            connection.exec_driver_sql(
+                f"""
+                CREATE TABLE {name} (
+                    a INTEGER UNIQUE, b INTEGER REFERENCES customers (id), CONSTRAINT d UNIQUE (a, b)
+                )
+                """
+            )
+            inspector = sa.inspect(connection)
+            foreign = inspector.get_foreign_keys(name)
+            unique = inspector.get_unique_constraints(name)
+        assert [one["referred_table"] for one in foreign] == ["customers"]
+        assert {one["name"] for one in unique} == {None, "d"}
+
+
+def test_names_need_not_be_ascii(engine: sa.Engine) -> None:
+    metadata = sa.MetaData()
+    parent = sa.Table("Éltern", metadata, sa.Column("測試", sa.Integer, primary_key=True))
+    child = sa.Table("測試 %", metadata, sa.Column("é(1)", sa.Integer, sa.ForeignKey(parent.c.測試)))
+    metadata.create_all(engine)
+    with engine.begin() as connection:
+        connection.execute(parent.insert(), {"測試": 5})
+        connection.execute(child.insert(), {"é(1)": 5})
+        assert connection.execute(child.join(parent).select()).mappings().one() == {"測試": 5, "é(1)": 5}
+    found = sa.MetaData()
+    found.reflect(engine)
+    assert set(found.tables) == {"Éltern", "測試 %"}
+    assert found.tables["測試 %"].c["é(1)"].references(found.tables["Éltern"].c["測試"])
+
+
+def test_a_result_tells_the_last_row_id_after_its_rows_are_gone(engine: sa.Engine, things: sa.Table) -> None:
+    with engine.begin() as connection:
+        inserted = connection.exec_driver_sql("INSERT INTO things (id, name) VALUES (41, 'x')")
+        assert (inserted.returns_rows, inserted.lastrowid, inserted.rowcount) == (False, 41, 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 from contextlib import ExitStack
 from typing import Any
 
@@ -14,13 +13,26 @@ from sqlalchemy.dialects.sqlite import insert
 registry.register("raylite", "raylite.router.dialect", "RayliteDialect")
 pytest.register_assert_rewrite("sqlalchemy.testing.assertions")
 
-from sqlalchemy.testing import provision  # noqa: E402 - the dialect is registered first, as SQLAlchemy says
+from sqlalchemy.testing import config, provision  # noqa: E402 - the dialect is registered first, as SQLAlchemy says
+from sqlalchemy.testing.plugin import pytestplugin  # noqa: E402 - likewise
 from sqlalchemy.testing.plugin.pytestplugin import *  # noqa: E402, F403 - it is the plugin's hooks, as SQLAlchemy says
 from tests.services.python_system import python_system  # noqa: E402 - behind those
 
 _running = ExitStack()
-atexit.register(_running.close)
 _database = _running.enter_context(python_system()).database()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def only_main() -> None:
+    """Some tests qualify names by the suite's second schema without asking whether there is one: it is `main`."""
+    for one in config.Config.all_configs():
+        one.test_schema = config.test_schema = "main"
+
+
+def pytest_unconfigure(config: Any) -> None:
+    """Not at the interpreter's exit: then no thread can be started, which stopping needs."""
+    pytestplugin.pytest_unconfigure(config)
+    _running.close()
 
 
 @event.listens_for(Engine, "do_connect")
