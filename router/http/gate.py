@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from raylite.policies import limits
 from raylite.policies.rate import Rates
+from raylite.router.http.envelope import FAILED
 
 _OVERLOADED: Final = "D1 DB is overloaded. Too many requests queued. Nothing was run. Try again."
 _TOO_OFTEN: Final = "this caller makes more requests a second than it may. Nothing was run. Try again later."
@@ -61,7 +62,7 @@ def _refused(status: int, text: str, seconds: float) -> Response:
         "success": False,
         "error": text,
         "result": None,
-        "errors": [{"code": status, "message": text}],
+        "errors": [{"code": FAILED, "message": text}],
         "messages": [],
     }
     headers = {"retry-after": f"{max(1, round(seconds))}"}
