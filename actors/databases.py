@@ -116,10 +116,15 @@ class Databases:
             await self.finish_one(name)
         return await self._catalogue.get(name)
 
-    async def delete(self, name: str, deleted_us: int) -> None:
-        """Notes a database as deleted, durably, then ends its actors; raises `DatabaseNotFound`."""
+    async def delete(self, name: str, deleted_us: int, database_id: str = "") -> None:
+        """Notes a database as deleted, durably, then ends its actors; raises `DatabaseNotFound`.
+
+        database_id: the one that is meant, "" for whichever has the name.
+        """
         async with self._one_change:
             entry = await self._catalogue.get(name)
+            if database_id not in ("", entry.database_id):
+                raise DatabaseNotFound(name)
             await self._catalogue.delete(entry, deleted_us)
             await self._end(entry)
 

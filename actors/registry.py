@@ -207,10 +207,13 @@ class Registry(TokenMethods, Primary):
         await self.ready()
         return await self._rebuilding.report()
 
-    async def delete(self, name: str) -> None:
-        """Removes a database for good: its name is free, its actors end, soon its files go. `DatabaseNotFound`."""
+    async def delete(self, name: str, database_id: str = "") -> None:
+        """Removes a database for good: its name is free, its actors end, soon its files go.
+
+        Raises `DatabaseNotFound`, if an id is given also for another database of this name.
+        """
         await self.ready()
-        await self._databases.delete(name, wall_us())
+        await self._databases.delete(name, wall_us(), database_id)
         await self._announce()
         self._removal.due = True
         self._due.set()

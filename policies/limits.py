@@ -104,7 +104,7 @@ HTTP_PAGE = 1000
 HTTP_PAGE_MOST = 10_000
 """who may ask for so many."""
 HTTP_TRANSFERS = 16
-"""Exports, and imports, that one process keeps at a time, files that wait to be fetched included."""
+"""Exports, and imports, that one process keeps at a time, files that wait included; one that was fetched gives way."""
 HTTP_SPOOL_BYTES = 20 << 30
 """While its files are larger than this in all, it begins no new one."""
 HTTP_UPLOAD_BYTES = 5 << 30
@@ -112,7 +112,7 @@ HTTP_UPLOAD_BYTES = 5 << 30
 HTTP_POLL_SECONDS = 60.0
 """A transfer that is not asked about for so long is given up, or forgotten if it is over;"""
 HTTP_FILE_SECONDS = 3600.0
-"""a file that waits to be fetched, or a place for one to be put, after so long."""
+"""a file that waits to be fetched or applied, or a place for one, after so long; and so long one may take to arrive."""
 D1_SQL_BYTES = 100_000
 """D1's own limits, for callers of its protocols alone: one statement,"""
 D1_PARAMETERS = 100

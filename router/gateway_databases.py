@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import OrderedDict
+from collections.abc import Generator
 
 from raylite.actors import handles
 from raylite.policies import limits
 from raylite.policies.catalogue import DatabaseEntry
+from raylite.policies.errors import OutcomeUnknown, Unreachable
 from raylite.policies.system import REGISTRY
 from raylite.router.client import AsyncDatabase
 from raylite.router.http.ports import Target
@@ -49,7 +52,8 @@ class GatewayDatabases:
     async def create(self, name: str, location_hint: str, replication: str) -> DatabaseEntry:
         """See `Management`."""
         seconds = limits.START_SECONDS
-        return await _registry("create", name, location_hint, self._region, replication, seconds=seconds)
+        with changing(name):
+            return await _registry("create", name, location_hint, self._region, replication, seconds=seconds)
 
     async def databases(self) -> list[DatabaseEntry]:
         """See `Management`."""
@@ -67,12 +71,23 @@ class GatewayDatabases:
     async def replicate(self, name: str, replication: str) -> DatabaseEntry:
         """See `Management`."""
         known = await self.lookup(name)
-        return await _registry("replicate", known.name, replication, seconds=limits.START_SECONDS)
+        with changing(known.name):
+            return await _registry("replicate", known.name, replication, seconds=limits.START_SECONDS)
 
     async def delete(self, name: str) -> None:
         """See `Management`."""
         known = await self.lookup(name)
-        await handles.call(REGISTRY, "delete", known.name)
+        with changing(known.name):
+            await handles.call(REGISTRY, "delete", known.name, known.database_id)
+
+
+@contextlib.contextmanager
+def changing(name: str) -> Generator[None]:
+    """Around a call that changes this database: without an answer nobody can say whether it did."""
+    try:
+        yield
+    except Unreachable as error:
+        raise OutcomeUnknown(name, error.reason) from error
 
 
 async def _registry(method: str, *arguments: object, seconds: float = limits.CALL_SECONDS) -> DatabaseEntry:

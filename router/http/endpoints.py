@@ -25,9 +25,9 @@ _FAILURES: Final = {
     404: "There is no such database, transfer or path.",
     408: "The body came too slowly.",
     413: "The body is too large.",
-    424: "Nobody can say whether the write took effect; read before you repeat it.",
+    424: "Nobody can say whether it took effect, or it met a defect of raylite; read before you repeat it.",
     429: "Too much is under way. Not run; try again.",
-    500: "Something is damaged, or a defect of raylite.",
+    500: "Something is damaged.",
     503: "Not run; try again.",
 }
 

@@ -48,7 +48,10 @@ class Management(Protocol):
     """Makes, shows, changes and removes databases. A name may be an id, too, but for a new database."""
 
     async def create(self, name: str, location_hint: str, replication: str) -> DatabaseEntry:
-        """A new database; raises `DatabaseExists`, `InvalidName` or an `Unavailable`. replication: as in the entry."""
+        """A new database; replication: as in the entry.
+
+        Raises `DatabaseExists`, `InvalidName`, `OutcomeUnknown` or an `Unavailable`.
+        """
         ...
 
     async def databases(self) -> list[DatabaseEntry]:
@@ -64,11 +67,11 @@ class Management(Protocol):
         ...
 
     async def replicate(self, name: str, replication: str) -> DatabaseEntry:
-        """Changes where it has replicas; raises as `lookup`."""
+        """Changes where it has replicas; raises as `lookup`, and `OutcomeUnknown`."""
         ...
 
     async def delete(self, name: str) -> None:
-        """Removes it for good; raises as `lookup`."""
+        """Removes it for good; raises as `lookup`, and `OutcomeUnknown`."""
         ...
 
 

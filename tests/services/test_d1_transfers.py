@@ -330,6 +330,18 @@ def test_two_imports_at_once_are_two_transactions(tmp_path: Path) -> None:
     served(tmp_path, case)
 
 
+def test_a_file_is_applied_once_however_often_that_is_asked_for_at_once(tmp_path: Path) -> None:
+    async def case(client: Client) -> None:
+        place, ingest = await placed(client, FILE)
+        assert (await put(client, place["upload_url"], FILE)).status == 200
+        asked = [ingest] * 4
+        states = await asyncio.gather(*[result(client, IMPORT, one) for one in asked])
+        done = [await ended(client, one) for one in states]
+        assert len({one["result"]["final_bookmark"] for one in done}) == 1
+
+    served(tmp_path, case)
+
+
 def test_a_transfer_leaves_one_line_at_its_end_and_one_for_each_refusal(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

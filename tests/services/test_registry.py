@@ -277,6 +277,23 @@ def test_a_name_that_is_given_away_meanwhile_is_not_touched(tmp_path: Path, miss
     run(tmp_path, case)
 
 
+def test_a_deletion_of_an_id_leaves_another_database_of_that_name(tmp_path: Path) -> None:
+    async def case(world: World) -> None:
+        await world.create("a")
+        first = await world.now.lookup("a")
+        await world.now.delete("a")
+        await world.create("a")
+        second = await world.now.lookup("a")
+        with pytest.raises(DatabaseNotFound):
+            await world.now.delete("a", first.database_id)
+        assert (await world.now.lookup("a")).database_id == second.database_id
+        await world.now.delete("a", second.database_id)
+        with pytest.raises(DatabaseNotFound):
+            await world.now.lookup("a")
+
+    run(tmp_path, case)
+
+
 def test_a_deletion_waits_for_a_replacement_and_ends_whom_that_started(tmp_path: Path) -> None:
     async def case(world: World) -> None:
         deletions: list[asyncio.Task[None]] = []
