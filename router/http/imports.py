@@ -145,9 +145,8 @@ class Imports:
         upload = self._of(entry, key)
         if upload.etag != etag.lower():
             raise Rejected(400, "the file has another etag. Nothing was applied.")
-        if (
-            upload.job is None
-        ):  # from here to the job nothing is awaited, in which the file could be put again
+        # From here to the job nothing is awaited: meanwhile the file could be put again.
+        if upload.job is None:
             if not upload.ready:
                 raise Rejected(400, "the file was not put yet. Nothing was applied.")
             upload.job = self._spool.begin(lambda watch: _apply(database, upload, who, watch))
