@@ -15,7 +15,7 @@ from raylite.policies.query import Statement as Text
 from raylite.policies.session import FIRST_UNCONSTRAINED
 from raylite.router import api
 from raylite.router.dbapi import errors
-from raylite.router.dbapi.cursor import Cursor
+from raylite.router.dbapi.cursor import Cursor, positional
 from raylite.router.parameters import Bindable, checked, values
 from raylite.router.sync import Database, Session
 
@@ -47,7 +47,8 @@ class Connection:
     InternalError, ProgrammingError = errors.InternalError, errors.ProgrammingError
     NotSupportedError = errors.NotSupportedError
 
-    autocommit = True
+    __slots__ = ("__weakref__", "_closed", "_seen", "_session", "_wrote", "timeout")
+
     in_transaction = False
 
     def __init__(
@@ -58,7 +59,7 @@ class Connection:
         self._wrote = self._closed = False
 
     def __enter__(self) -> Self:
-        self._check_open()
+        self.check_open()
         return self
 
     def __exit__(
@@ -70,13 +71,26 @@ class Connection:
             self.rollback()
 
     @property
+    def autocommit(self) -> bool:
+        """True; setting it to anything else raises `NotSupportedError`."""
+        return True
+
+    @autocommit.setter
+    def autocommit(self, wanted: object) -> None:
+        if wanted is not True:
+            raise errors.NotSupportedError(
+                "raylite has no transactions by hand: every statement is confirmed by itself, so autocommit stays on. "
+                "Nothing was changed. Use `executemany`, `executescript` or `batch` for what must be all or nothing"
+            )
+
+    @property
     def bookmark(self) -> str:
         """The newest entry that this connection has seen, for a session or connection elsewhere; "" before any."""
         return self._session.bookmark
 
     def cursor(self) -> Cursor:
         """A new cursor; use it from one thread at a time."""
-        self._check_open()
+        self.check_open()
         return Cursor(self)
 
     def execute(self, sql: str, parameters: Sequence[Bindable] = ()) -> Cursor:
@@ -97,12 +111,12 @@ class Connection:
         A cursor for each, with its rows. An addition to PEP 249, in place of transactions.
         """
         with errors.translating():
-            texts = [checked(Mode.RUN, sql, values(parameters)) for sql, parameters in work]
+            texts = [checked(Mode.RUN, sql, values(positional(parameters))) for sql, parameters in work]
         return [Cursor(self, text.sql, rows) for text, rows in zip(texts, self.run_batch(texts), strict=True)]
 
     def commit(self) -> None:
         """Does nothing but begin the next unit of work: all that was written is confirmed already."""
-        self._check_open()
+        self.check_open()
         self._wrote = False
 
     def rollback(self) -> None:
@@ -110,7 +124,7 @@ class Connection:
 
         After reads alone it does nothing.
         """
-        self._check_open()
+        self.check_open()
         wrote, self._wrote = self._wrote, False
         if wrote:
             raise errors.NotSupportedError(
@@ -128,7 +142,7 @@ class Connection:
 
     def run_one(self, sql: str, parameters: Sequence[Bindable]) -> tuple[Rows, bool]:
         """What one statement did, and whether it was one that writes."""
-        self._check_open()
+        self.check_open()
         with errors.translating():
             text = checked(Mode.RUN, sql, values(parameters))
         answer = self._ask([text], together=False)
@@ -136,11 +150,13 @@ class Connection:
 
     def run_batch(self, texts: Sequence[Text]) -> list[Rows]:
         """What each statement of one transaction did; nothing is sent for none."""
-        self._check_open()
+        self.check_open()
         return self._ask(texts, together=True).results if texts else []
 
-    def run_script(self, sql: str) -> None:
+    def run_script(self, sql: object) -> None:
         """Runs the statements of a text in one transaction."""
+        if not isinstance(sql, str):
+            raise errors.ProgrammingError(f"a script is text, not a {type(sql).__name__}. Nothing was run")
         with errors.translating():
             texts = [checked(Mode.RUN, one) for one in statements(sql)]
         self.run_batch(texts)
@@ -160,7 +176,8 @@ class Connection:
         self._wrote = self._wrote or any(one.meta.changed_db for one in answer.results)
         return answer
 
-    def _check_open(self) -> None:
+    def check_open(self) -> None:
+        """Raises `ProgrammingError` if the connection is closed."""
         if self._closed:
             raise errors.ProgrammingError("the connection is closed: nothing was run. Connect again")
 

@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 Row = tuple[Value, ...]
 Column = tuple[str, None, None, None, None, None, None]
-_INSERT: Final = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/)*(?:INSERT|REPLACE)\b", re.IGNORECASE | re.DOTALL)
+_QUOTED: Final = re.compile(
+    r"""--[^\n]*|/\*.*?\*/|'[^']*'|"[^"]*"|`[^`]*`|\[[^]]*\]""", re.DOTALL
+)  # a doubled quote inside ends one of these and begins the next
+_INSERT: Final = re.compile(
+    r"\s*(?:WITH\b.*\b)?(?:INSERT|REPLACE)(?:\s+OR\s+\w+)?\s+INTO\b", re.IGNORECASE | re.DOTALL
+)
 
 
 class Cursor:
@@ -24,6 +29,18 @@ class Cursor:
     description: names of its columns, None without any; rowcount: rows that it changed, without those of triggers and
     foreign key actions, -1 for what only reads; lastrowid: of the row that it inserted last, else None.
     """
+
+    __slots__ = (
+        "__weakref__",
+        "_closed",
+        "_next",
+        "_rows",
+        "arraysize",
+        "connection",
+        "description",
+        "lastrowid",
+        "rowcount",
+    )
 
     def __init__(self, connection: Connection, sql: str = "", rows: Rows | None = None) -> None:
         self.connection = connection
@@ -63,7 +80,7 @@ class Cursor:
         """
         self._begin(())
         with errors.translating():
-            texts = [checked(Mode.RUN, sql, values(_positional(one))) for one in parameters]
+            texts = [checked(Mode.RUN, sql, values(positional(one))) for one in parameters]
         self.rowcount = sum(one.meta.own_changes for one in self.connection.run_batch(texts))
         return self
 
@@ -109,7 +126,7 @@ class Cursor:
         if self._closed:
             raise errors.ProgrammingError("the cursor is closed: nothing was run. Make another one")
         self._forget()
-        _positional(parameters)
+        positional(parameters)
 
     def _forget(self) -> None:
         self.description: tuple[Column, ...] | None = None
@@ -124,16 +141,17 @@ class Cursor:
             self.description = tuple((name, None, None, None, None, None, None) for name in rows.columns)
         if wrote:
             self.rowcount = rows.meta.own_changes
-        if rows.meta.own_changes and _INSERT.match(sql):
+        if rows.meta.own_changes and _INSERT.match(_QUOTED.sub(" ", sql)):
             self.lastrowid = rows.meta.last_row_id
 
     def _left(self) -> list[Row]:
+        self.connection.check_open()
         if self._closed or self.description is None:
             raise errors.ProgrammingError("the cursor has no rows: run a statement that returns some first")
         return self._rows
 
 
-def _positional(parameters: object) -> Sequence[Bindable]:
+def positional(parameters: object) -> Sequence[Bindable]:
     """The parameters; raises `ProgrammingError` for those that have names, or are one text."""
     kind = type(parameters).__name__
     if isinstance(parameters, Mapping | str | bytes) or not isinstance(parameters, Sequence):

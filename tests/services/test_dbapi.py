@@ -8,6 +8,7 @@ import pickle
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from tests.services.python_system import PythonSystem
@@ -34,8 +35,28 @@ def test_the_module_says_what_it_is() -> None:
     assert (dbapi.apilevel, dbapi.threadsafety, dbapi.paramstyle) == ("2.0", 2, "qmark")
     assert dbapi.sqlite_version_info >= (3, 45)
     assert dbapi.Binary(b"x") == b"x"
-    assert dbapi.DateFromTicks(0).year in {1969, 1970}
-    assert dbapi.TimestampFromTicks(0).time() == dbapi.TimeFromTicks(0)
+    assert not hasattr(dbapi.Cursor, "callproc")
+    assert not hasattr(dbapi.Cursor, "nextset")
+
+
+def test_dates_and_times_are_texts_that_sqlite_understands(connection: dbapi.Connection) -> None:
+    given = (dbapi.Date(2026, 1, 31), dbapi.Time(23, 59, 9), dbapi.Timestamp(2026, 1, 31, 23, 59, 9))
+    found = connection.execute("SELECT ?1, ?2, ?3, date(?1), time(?2), datetime(?3)", given).fetchone()
+    assert found == ("2026-01-31", "23:59:09", "2026-01-31 23:59:09") * 2
+    moment = datetime.datetime(2026, 1, 31, 23, 59, 9)
+    ticks = moment.timestamp() + 0.9
+    assert (dbapi.DateFromTicks(ticks), dbapi.TimeFromTicks(ticks)) == given[:2]
+    assert dbapi.TimestampFromTicks(ticks) == given[2]
+
+
+def test_settings_of_other_drivers_are_refused_and_never_ignored(connection: dbapi.Connection) -> None:
+    assert connection.autocommit
+    connection.autocommit = True
+    with pytest.raises(dbapi.NotSupportedError, match="autocommit stays on"):
+        connection.autocommit = False
+    for one in (connection, connection.cursor()):
+        with pytest.raises(AttributeError, match="row_factory"):
+            setattr(one, "row_factory", dict)  # noqa: B010 - type checkers refuse the assignment, rightly
 
 
 def test_the_tree_of_errors_is_that_of_pep_249() -> None:
@@ -109,6 +130,14 @@ def test_the_last_row_id_is_that_of_this_statement_alone(connection: dbapi.Conne
     assert cursor.lastrowid == 42
     assert cursor.execute("-- not new\nINSERT OR IGNORE INTO t VALUES (41, 1)").lastrowid is None
     assert cursor.execute("UPDATE t SET b = 1").lastrowid is None
+    assert cursor.execute("WITH n AS (SELECT 50) INSERT INTO t (a) SELECT * FROM n").lastrowid == 50
+    assert cursor.execute(
+        "WITH n AS (SELECT ' INSERT INTO ' AS x) UPDATE t SET b = replace(b, 1, x) FROM n"
+    ).rowcount
+    assert cursor.lastrowid is None
+    assert cursor.execute("REPLACE INTO t VALUES (50, 'it''s')").lastrowid == 50
+    cursor.close()
+    assert (cursor.lastrowid, cursor.rowcount) == (50, 1)
 
 
 def test_many_rows_are_all_written_or_none(connection: dbapi.Connection) -> None:
@@ -129,6 +158,9 @@ def test_a_script_is_all_or_nothing_and_its_comments_and_triggers_are_understood
     with pytest.raises(dbapi.OperationalError, match="no such table: missing"):
         connection.executescript("INSERT INTO t VALUES (1, ';'); INSERT INTO missing VALUES (1);")
     assert connection.execute("SELECT count(*) FROM t").fetchone() == (0,)
+    not_text: Any = 5
+    with pytest.raises(dbapi.ProgrammingError, match="is text, not a int"):
+        connection.executescript(not_text)
     connection.executescript("  -- nothing; here\n")
     connection.executescript(
         "INSERT INTO t VALUES (1, ';'); /* ; */ INSERT INTO t VALUES (2, '--'); -- the end"
@@ -207,6 +239,21 @@ def test_an_error_is_of_the_class_that_pep_249_has_for_it(
     connection.rollback()
 
 
+@pytest.mark.parametrize("parameters", [{"a": 1}, "x", b"x", 5, None])
+def test_parameters_that_are_no_sequence_are_refused_wherever_they_are_given(
+    connection: dbapi.Connection, parameters: Any
+) -> None:
+    calls: list[Callable[[], object]] = [
+        lambda: connection.execute("INSERT INTO t VALUES (1, ?)", parameters),
+        lambda: connection.executemany("INSERT INTO t VALUES (1, ?)", [parameters]),
+        lambda: connection.batch([("INSERT INTO t VALUES (1, ?)", parameters)]),
+    ]
+    for call in calls:
+        with pytest.raises(dbapi.ProgrammingError, match="Nothing was run"):
+            call()
+    assert connection.execute("SELECT count(*) FROM t").fetchone() == (0,)
+
+
 def tree(kind: type[errors.Error]) -> Iterator[type[errors.Error]]:
     yield kind
     for one in kind.__subclasses__():
@@ -231,9 +278,11 @@ def test_a_closed_connection_or_cursor_says_so(connection: dbapi.Connection) -> 
         cursor.fetchall()
     with pytest.raises(dbapi.ProgrammingError):
         cursor.execute("SELECT 1")
+    left = connection.execute("SELECT 1")
     connection.close()
     connection.close()
     calls: list[Callable[[], object]] = [connection.cursor, connection.commit, connection.rollback]
+    calls += [left.fetchone, left.fetchall, left.fetchmany, lambda: left.executemany("SELECT 1", [])]
     for call in calls:
         with pytest.raises(dbapi.ProgrammingError, match="is closed"):
             call()
