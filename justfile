@@ -52,6 +52,10 @@ hibernation *args:
 fork *args:
     uv run --locked --all-extras python -m benchmarks.fork {{args}}
 
+# how long a large table takes to read into Ray Data, beside sqlite3, e.g. `just read-sql --rows 200000`
+read-sql *args:
+    uv run --locked --all-extras python -m benchmarks.read_sql {{args}}
+
 # cluster tests again and again, to find what fails seldom
 soak times="10":
     for round in $(seq {{times}}); do uv run --locked --all-extras pytest tests/cluster || exit 1; done
