@@ -52,6 +52,7 @@ _NOT_IN_SQLITE = {
     "SQLite gives constraints no names": "implicitly_named_constraints",
     "SQLite has no OR REPLACE for views": "create_or_replace_view",
     "SQLite has no materialized views": "materialized_views materialized_views_reflect_pk",
+    "SQLite has no CREATE SCHEMA": "schema_create_delete",
     "SQLite has no sequences": "sequences sequences_optional",
     "SQLite has no identity columns": "identity_columns identity_columns_standard",
     "SQLite has no FETCH FIRST": "fetch_first fetch_percent fetch_ties fetch_no_order_by",
