@@ -218,8 +218,10 @@ class Engine:
     def _run_one(self, statement: Statement) -> None:
         sql, params = statement.sql, statement.params
         self._trace.text(sql)
-        keep = keeps_compiled(sql) and is_small(params)
-        self._trace.take(self._cursor.execute(sql, params, can_cache=keep))
+        compiled = keeps_compiled(sql)
+        if self._reader and not compiled:  # a PRAGMA, maybe
+            self._own.read_schema()
+        self._trace.take(self._cursor.execute(sql, params, can_cache=compiled and is_small(params)))
         self._trace.finish()
 
     def _run_batch(self, statements: Sequence[Statement]) -> None:

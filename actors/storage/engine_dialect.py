@@ -31,7 +31,7 @@ class Dialects:
             # Statements that are kept compiled were judged by other rules: SQLite compiles each again.
             self._connection.set_authorizer(self._authorizer)
         # SQLite applies its limits to a schema that it reads, too, and that may hold what only raylite's rules allow.
-        self._own.repeatable("SELECT 1 FROM sqlite_schema LIMIT 0")
+        self._own.read_schema()
         self._limit(d1_rules.LIMITS)
         self._authorizer.d1 = True
         try:

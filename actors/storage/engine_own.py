@@ -38,6 +38,10 @@ class OwnStatements:
                 continue
         return self.once(sql)
 
+    def read_schema(self) -> None:
+        """Has SQLite read the schema if another connection has changed it, which it does not do for every PRAGMA."""
+        self.repeatable("SELECT 1 FROM sqlite_schema LIMIT 0")
+
     def number(self, sql: str) -> int:
         """The one integer that the statement gives."""
         value = self.repeatable(sql)[0][0]

@@ -147,9 +147,9 @@ def test_two_hundred_clients_lose_nothing_and_see_what_they_wrote_in_any_region(
 class Outcomes(msgspec.Struct):
     """Numbers of writes, by what their client was told."""
 
-    acknowledged: set[int] = msgspec.field(default_factory=set)
-    refused: set[int] = msgspec.field(default_factory=set)
-    unknown: set[int] = msgspec.field(default_factory=set)
+    acknowledged: set[int] = msgspec.field(default_factory=set[int])
+    refused: set[int] = msgspec.field(default_factory=set[int])
+    unknown: set[int] = msgspec.field(default_factory=set[int])
 
 
 async def write(caller: Caller, client: int, until: float) -> Outcomes:
