@@ -110,13 +110,8 @@ class RayliteDialect(SQLiteDialect):
     def _get_table_pragma(
         self, connection: Any, pragma: Any, table_name: Any, schema: Any = None
     ) -> Sequence[Any]:
-        """SQLite's own asks for temporary tables as well, which is refused here.
-
-        A bare PRAGMA answers from the schema that its connection knew last: `index_list` and `foreign_key_list` of a
-        table that another connection has just made have no rows. As a table it is read from the newest schema.
-        """
+        """SQLite's own asks for temporary tables as well, which is refused here."""
         rows = connection.exec_driver_sql(
-            f"SELECT * FROM pragma_{pragma}(?, ?)",
-            (table_name, schema or "main"),
+            f"SELECT * FROM pragma_{pragma}(?, ?)", (table_name, schema or "main")
         )
         return cast("Sequence[Any]", rows.fetchall())
