@@ -123,12 +123,7 @@ class Exports:
                     progress=watch,
                 )
 
-        export = Export(entry, path, self._spool.begin(work), self._spool)
-        try:
-            return self._kept.add(export)
-        except BaseException:
-            export.drop()
-            raise
+        return self._kept.add(lambda: Export(entry, path, self._spool.begin(work), self._spool))
 
     async def _place(self) -> Path:
         """Of a new file; those that were fetched give way to it if they must."""

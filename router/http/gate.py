@@ -15,14 +15,17 @@ from raylite.policies.rate import Rates
 from raylite.router.http.envelope import FAILED
 
 _OVERLOADED: Final = "D1 DB is overloaded. Too many requests queued. Nothing was run. Try again."
+_OTHER_SITES: Final = ("cross-site", "same-site")
+_OTHER_SITE: Final = "a browser sent this for a page of another site. Nothing was run."
 _TOO_OFTEN: Final = "this caller makes more requests a second than it may. Nothing was run. Try again later."
 
 
 class Gate:
     """An ASGI application before another one. rate: requests a second that one caller may make, 0.0 for any number.
 
-    A caller is who sends the same Authorization header, or without one the same address. Refusals have the fields of
-    both protocols, the binding's and Cloudflare's API.
+    A caller is who sends the same Authorization header, or without one the same address. What a browser sends for a
+    page of another site is refused: it needs no token where none is asked for, and its user knows nothing of it.
+    Refusals have the fields of both protocols, the binding's and Cloudflare's API.
     """
 
     def __init__(self, application: ASGIApp, rate: float = 0.0, most: int = limits.HTTP_REQUESTS) -> None:
@@ -46,6 +49,8 @@ class Gate:
             self.under_way -= 1
 
     def _refusal(self, scope: Scope) -> Response | None:
+        if Headers(scope=scope).get("sec-fetch-site") in _OTHER_SITES:
+            return _refused(403, _OTHER_SITE)
         if self.under_way >= self._most:
             return _refused(503, _OVERLOADED, 1.0)
         wait = self._rates.wait(_caller(scope), time.monotonic()) if self._rates else 0.0
@@ -57,7 +62,7 @@ def _caller(scope: Scope) -> str:
     return Headers(scope=scope).get("authorization") or (client[0] if client else "")
 
 
-def _refused(status: int, text: str, seconds: float) -> Response:
+def _refused(status: int, text: str, seconds: float = 0.0) -> Response:
     content = {
         "success": False,
         "error": text,
@@ -65,5 +70,5 @@ def _refused(status: int, text: str, seconds: float) -> Response:
         "errors": [{"code": FAILED, "message": text}],
         "messages": [],
     }
-    headers = {"retry-after": f"{max(1, round(seconds))}"}
+    headers = {"retry-after": f"{max(1, round(seconds))}"} if seconds else {}
     return Response(msgspec.json.encode(content), status, headers, "application/json")

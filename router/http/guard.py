@@ -105,8 +105,7 @@ class Guard:
             response = failed(OutcomeUnknown(_subject(request) or "the system", f"raylite has {outcome}"))
         finally:
             if rule.act and (refused or not rule.refusals_only):
-                told = printable(outcome[:_OUTCOME_CHARACTERS])
-                audit.write(audit.Act(await self.who(request), rule.act, _subject(request), told))
+                _write(await self.who(request), rule.act, _subject(request), outcome)
         return response
 
     async def _run(self, request: Request, rule: Rule, handler: Handler) -> Response:
@@ -130,7 +129,11 @@ def audited(who: str, act: str, database: str) -> Generator[None]:
         outcome = str(error)
         raise
     finally:
-        audit.write(audit.Act(who, act, database, outcome))
+        _write(who, act, database, outcome)
+
+
+def _write(who: str, act: str, database: str, outcome: str) -> None:
+    audit.write(audit.Act(who, act, database, printable(outcome[:_OUTCOME_CHARACTERS])))
 
 
 def _subject(request: Request) -> str:

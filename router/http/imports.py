@@ -126,8 +126,8 @@ class Imports:
         return Response(headers={"etag": f'"{upload.etag}"'})
 
     async def _place(self, entry: DatabaseEntry, body: Init, base: str) -> dict[str, str]:
-        upload = Upload(entry, body.etag.lower(), await self._spool.place(), self._spool)
-        key = self._kept.add(upload)
+        path = await self._spool.place()
+        key = self._kept.add(lambda: Upload(entry, body.etag.lower(), path, self._spool))
         return {"filename": key, "upload_url": f"{base.rstrip('/')}{BASE}{_FILES}/{key}"}
 
     def _waiting(self, entry: DatabaseEntry, etag: str) -> str | None:

@@ -55,12 +55,12 @@ class Kept(Generic[K]):
         self._held: OrderedDict[str, K] = OrderedDict()
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
-    def add(self, thing: K) -> str:
-        """Its key; raises `Overloaded`."""
+    def add(self, make: Callable[[], K]) -> str:
+        """The key of one more, which is made once it has a place; raises `Overloaded`."""
         if len(self._held) >= limits.HTTP_TRANSFERS and not self.give_way():
             raise Overloaded(f"{self._what}s of this gateway", limits.HTTP_TRANSFERS)
         key = secrets.token_hex(KEY_BYTES)
-        self._held[key] = thing
+        self._held[key] = make()
         self.touch(key)
         return key
 

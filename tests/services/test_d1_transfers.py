@@ -151,6 +151,8 @@ def test_a_new_export_takes_the_place_of_one_that_was_fetched(
         full = await client.post(EXPORT, POLLING, content_type=JSON)
         assert code(full) == (429, 7500)
         assert full.headers["retry-after"] == "1"
+        asked = [kind for _, kind in client.databases.drivers["shop"].requests]
+        assert asked.count("OpenExport") == 2
         assert (await client.send("GET", links[1])).status == 200
         last = path_of((await exported(client))["result"]["signed_url"])
         found = [(await client.send("GET", one)).status for one in (*links, last)]

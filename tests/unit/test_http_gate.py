@@ -27,9 +27,10 @@ class Slow:
         await send({"type": "http.response.body", "body": b"{}"})
 
 
-async def ask(gate: Gate, address: str = "192.0.2.1", authorization: str = "") -> Reply:
+async def ask(gate: Gate, address: str = "192.0.2.1", authorization: str = "", site: str = "") -> Reply:
     """Status, headers and content of the answer."""
-    headers = [(b"authorization", authorization.encode())] if authorization else []
+    given = {b"authorization": authorization, b"sec-fetch-site": site}
+    headers = [(name, text.encode()) for name, text in given.items() if text]
     sent: list[MutableMapping[str, Any]] = []
 
     async def send(message: MutableMapping[str, Any]) -> None:
@@ -58,6 +59,21 @@ def test_more_requests_than_may_be_under_way_are_refused_at_once_and_none_is_los
         assert [status for status, _, _ in await asyncio.gather(*under_way)] == [200] * 3
         assert (await ask(gate))[0] == 200
         assert (slow.served, gate.under_way) == (4, 0)
+
+    asyncio.run(case())
+
+
+def test_what_a_browser_sends_for_a_page_of_another_site_is_refused() -> None:
+    async def case() -> None:
+        slow = Slow()
+        slow.go_on.set()
+        gate = Gate(slow)
+        for site in ("cross-site", "same-site"):
+            status, headers, content = await ask(gate, site=site)
+            assert (status, "retry-after" in headers, content["errors"][0]["code"]) == (403, False, 7500)
+        for site in ("same-origin", "none", ""):
+            assert (await ask(gate, site=site))[0] == 200
+        assert slow.served == 3
 
     asyncio.run(case())
 
