@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 from tests.services.d1_client import Client, OneToken, served
+from tests.services.test_archiving import ColdSystem
 
 from raylite.policies import limits
 from raylite.policies.bookmark import Bookmark
@@ -112,6 +113,51 @@ def test_a_sessions_bookmark_is_seen_in_another_region(tmp_path: Path) -> None:
         assert set(regions[1:]) == {"WEUR"}  # that a text reads is known once it has run
         (alone,) = await query(client, "SELECT max(a) AS n FROM t")
         assert alone["meta"]["served_by_primary"] is True
+
+    served(tmp_path, case)
+
+
+def test_a_database_is_made_what_it_was_and_that_is_undone(tmp_path: Path) -> None:
+    async def case(client: Client) -> None:
+        await query(client, "CREATE TABLE t (a); INSERT INTO t VALUES (1)")
+        past = f"{SHOP}/time_travel"
+        then = (await client.send("GET", f"{past}/bookmark")).content["result"]["bookmark"]
+        await query(client, "DELETE FROM t")
+        restored = (await client.post(f"{past}/restore?bookmark={then}", b"")).content["result"]
+        assert (await query(client, "SELECT count(*) AS n FROM t"))[0]["results"] == [{"n": 1}]
+        assert Bookmark.parse(restored["bookmark"]) > Bookmark.parse(restored["previous_bookmark"])
+        assert restored["previous_bookmark"] in restored["message"]
+        undone = await client.post(f"{past}/restore?bookmark={restored['previous_bookmark']}", b"")
+        assert undone.status == 200
+        assert (await query(client, "SELECT count(*) AS n FROM t"))[0]["results"] == [{"n": 0}]
+
+    served(tmp_path, case, kind=ColdSystem)
+
+
+def test_what_has_run_is_counted_by_text_and_by_hour(tmp_path: Path) -> None:
+    between = {"datetimeHour_geq": "2020-01-01T00:00:00Z", "datetimeHour_leq": "2099-01-01T00:00:00Z"}
+    variables = {"filter": {"AND": [{"databaseId": UUID, **between}]}}
+
+    async def asked(client: Client, text: str) -> Any:
+        sent = {"query": text, "variables": variables}
+        found = await client.post("/client/v4/graphql", sent, content_type=JSON)
+        assert found.content["errors"] is None, found
+        (groups,) = found.content["data"]["viewer"]["accounts"][0].values()
+        return groups
+
+    async def case(client: Client) -> None:
+        write, read = "INSERT INTO t VALUES (1), (2)", "SELECT a FROM t"
+        for sql in ("CREATE TABLE t (a)", write, read, read, read):
+            await query(client, sql)
+        text = "d1QueriesAdaptiveGroups(limit: 2, orderBy: [count_DESC])"
+        groups = await asked(client, text)
+        assert (groups[0]["dimensions"]["query"], groups[0]["count"]) == (read, 3)
+        assert len(groups) == 2
+        assert groups[0]["sum"]["rowsReturned"] == 6
+        assert groups[0]["avg"]["rowsReturned"] == 2
+        hours = [one["sum"] for one in await asked(client, "d1AnalyticsAdaptiveGroups(limit: 9)")]
+        for name, least in {"readQueries": 3, "writeQueries": 2, "rowsWritten": 2}.items():
+            assert sum(one[name] for one in hours) >= least
 
     served(tmp_path, case)
 

@@ -209,6 +209,18 @@ def test_an_import_that_fails_changes_nothing_and_says_why(tmp_path: Path) -> No
     served(tmp_path, case)
 
 
+def test_an_import_whose_answer_is_lost_says_that_nobody_knows(tmp_path: Path) -> None:
+    async def case(client: Client) -> None:
+        client.databases.drivers["shop"].lost = {RunImport}
+        unknown = await imported(client, FILE)
+        assert unknown["status"] == "error"
+        assert "may or may not have taken effect" in unknown["error"]
+        (found,) = await query(client, "SELECT count(*) AS n FROM u")
+        assert found["results"] == [{"n": 4}]
+
+    served(tmp_path, case)
+
+
 def test_a_file_that_is_here_already_is_not_put_again(tmp_path: Path) -> None:
     async def case(client: Client) -> None:
         place, ingest = await placed(client, FILE)
