@@ -116,8 +116,8 @@ class Registry(TokenMethods, Primary):
                 await self._ready.wait()
         except TimeoutError:
             phase = self.relay.core.phase.name if self.relay else "claiming its directory"
-            why = f"its database is not open yet ({self._rebuilding.problem or phase})"
-            raise Unreachable(REGISTRY, why) from None
+            doing = self._rebuilding.problem or phase
+            raise Unreachable(REGISTRY, f"its database is not open yet ({doing})") from None
         return self.relay.core.epoch if self.relay else 0
 
     async def _look_around(self) -> None:
@@ -179,8 +179,7 @@ class Registry(TokenMethods, Primary):
     async def wake(self, name: str) -> DatabaseEntry:
         """The database of this name, whose primary is started if it is asleep, and which routers are told of.
 
-        Returns before that is up. Raises `DatabaseNotFound`, or `Unreachable`: then it may have been started, or so
-        many others are being woken that it has to wait.
+        Returns before that is up. Raises `DatabaseNotFound`, `Unreachable`: it may have been started, or has to wait.
         """
         await self.ready()
         return await self._waking.wake(name)
@@ -188,10 +187,9 @@ class Registry(TokenMethods, Primary):
     async def rest(self, database_id: str) -> bool:
         """See `Registrar.rest`."""
         await self.ready()
-        entry, seconds = await self._catalogue.find(database_id), self.settings.hibernate_seconds
-        if entry is None or not await is_idle(self._cluster, entry, seconds):
-            return False
-        if not await self._cluster.settle(primary_name(entry.name)):
+        entry, cluster = await self._catalogue.find(database_id), self._cluster
+        idle = entry is not None and await is_idle(cluster, entry, self.settings.hibernate_seconds)
+        if entry is None or not (idle and await cluster.settle(primary_name(entry.name))):
             return False
         await self._databases.fall_asleep(entry, wall_us())
         await self._announce()
@@ -261,9 +259,8 @@ class Registry(TokenMethods, Primary):
         """The routing actor has not heard of this replica for long: returns whether it was replaced now."""
         _, name, region = replica.split(":")
         entry = await self.lookup(name)
-        if entry.asleep:
-            return False
-        return region in entry.replicas and await self._supervision.replica_lost(entry, region)
+        awaited = region in entry.replicas and not entry.asleep
+        return awaited and await self._supervision.replica_lost(entry, region)
 
     # Followers
 

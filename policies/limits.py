@@ -115,16 +115,8 @@ HTTP_FILE_SECONDS = 3600.0
 """a file that waits to be fetched or applied, or a place for one, after so long; and so long one may take to arrive."""
 D1_SQL_BYTES = 100_000
 """D1's own limits, for callers of its protocols alone: one statement,"""
-D1_PARAMETERS = 100
-D1_COLUMNS = 100
-D1_EXPRESSION_DEPTH = 100
-D1_COMPOUND_TERMS = 5
-D1_PATTERN_BYTES = 50
-D1_ARGUMENTS = 127
-D1_TRIGGER_DEPTH = 10
-"""values bound to it,"""
 D1_VALUE_BYTES = 2_000_000
-"""one of these,"""
+"""a value bound to it,"""
 D1_REQUEST_SECONDS = 30.0
 """and a whole request, be it a batch."""
 TOKENS = 10_000

@@ -16,15 +16,15 @@ from raylite.policies import limits
 
 LIMITS: Final[dict[int, int]] = {
     apsw.SQLITE_LIMIT_SQL_LENGTH: limits.D1_SQL_BYTES,
-    apsw.SQLITE_LIMIT_VARIABLE_NUMBER: limits.D1_PARAMETERS,
-    apsw.SQLITE_LIMIT_COLUMN: limits.D1_COLUMNS,
-    apsw.SQLITE_LIMIT_EXPR_DEPTH: limits.D1_EXPRESSION_DEPTH,
-    apsw.SQLITE_LIMIT_COMPOUND_SELECT: limits.D1_COMPOUND_TERMS,
-    apsw.SQLITE_LIMIT_LIKE_PATTERN_LENGTH: limits.D1_PATTERN_BYTES,
-    apsw.SQLITE_LIMIT_FUNCTION_ARG: limits.D1_ARGUMENTS,
-    apsw.SQLITE_LIMIT_TRIGGER_DEPTH: limits.D1_TRIGGER_DEPTH,
+    apsw.SQLITE_LIMIT_VARIABLE_NUMBER: 100,
+    apsw.SQLITE_LIMIT_COLUMN: 100,
+    apsw.SQLITE_LIMIT_EXPR_DEPTH: 100,
+    apsw.SQLITE_LIMIT_COMPOUND_SELECT: 5,
+    apsw.SQLITE_LIMIT_LIKE_PATTERN_LENGTH: 50,
+    apsw.SQLITE_LIMIT_FUNCTION_ARG: 127,
+    apsw.SQLITE_LIMIT_TRIGGER_DEPTH: 10,
 }
-"""By SQLITE_LIMIT_*."""
+"""By SQLITE_LIMIT_*; bytes of the text and of a pattern."""
 
 _NONE: Final = re.compile(r"(?!)")
 _ANY: Final = re.compile(r".*", re.DOTALL)

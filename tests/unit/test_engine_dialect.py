@@ -3,15 +3,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import apsw
 import pytest
 
+from raylite.actors.storage.d1_rules import LIMITS
 from raylite.actors.storage.engine import Engine, Execution
 from raylite.actors.storage.image import EMPTY
-from raylite.policies import limits
 from raylite.policies.query import Dialect, Mode, Query, Statement, StatementMeta, Value
 
-WIDE = f"CREATE TABLE wide ({', '.join(f'c{n}' for n in range(limits.D1_COLUMNS + 1))})"
-DEEP = f"SELECT {'abs(' * limits.D1_EXPRESSION_DEPTH}1{')' * limits.D1_EXPRESSION_DEPTH} AS n"
+WIDE = f"CREATE TABLE wide ({', '.join(f'c{n}' for n in range(LIMITS[apsw.SQLITE_LIMIT_COLUMN] + 1))})"
+DEPTH = LIMITS[apsw.SQLITE_LIMIT_EXPR_DEPTH]
+DEEP = f"SELECT {'abs(' * DEPTH}1{')' * DEPTH} AS n"
 
 
 @pytest.fixture
@@ -50,8 +52,8 @@ def metas(execution: Execution) -> list[StatementMeta]:
     "sql",
     [
         "SELECT sqlite_version()", "PRAGMA user_version", "PRAGMA page_count", "PRAGMA foreign_keys = 2", DEEP,
-        "SELECT 'a' LIKE '" + "a" * (limits.D1_PATTERN_BYTES + 1) + "'", "PRAGMA table_info",
-        " UNION ALL ".join("SELECT 1" for _ in range(limits.D1_COMPOUND_TERMS + 1)),
+        "SELECT 'a' LIKE '" + "a" * (LIMITS[apsw.SQLITE_LIMIT_LIKE_PATTERN_LENGTH] + 1) + "'", "PRAGMA table_info",
+        " UNION ALL ".join("SELECT 1" for _ in range(LIMITS[apsw.SQLITE_LIMIT_COMPOUND_SELECT] + 1)),
     ],
 )  # fmt: skip
 def test_d1s_rules_hold_for_its_queries_and_for_no_other(writer: Engine, reader: Engine, sql: str) -> None:
