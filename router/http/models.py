@@ -34,12 +34,11 @@ class Timings(BaseModel):
 
 
 class Meta(BaseModel):
-    """What a statement did, and who ran it."""
+    """What was done, and who did it."""
 
     served_by: str
     served_by_region: str
     served_by_primary: bool
-    timings: Timings
     duration: float
     changes: int
     last_row_id: int
@@ -47,6 +46,12 @@ class Meta(BaseModel):
     size_after: int
     rows_read: int
     rows_written: int
+
+
+class QueryMeta(Meta):
+    """What a statement did, and who ran it."""
+
+    timings: Timings
     total_attempts: int
 
 
@@ -55,7 +60,7 @@ class QueryResult(BaseModel):
 
     success: Literal[True]
     results: list[dict[str, Any]]
-    meta: Meta
+    meta: QueryMeta
 
 
 class Table(BaseModel):
@@ -70,7 +75,7 @@ class RawResult(BaseModel):
 
     success: Literal[True]
     results: Table
-    meta: Meta
+    meta: QueryMeta
 
 
 class ReadReplication(BaseModel):
@@ -215,27 +220,12 @@ class UploadPlace(BaseModel):
     upload_url: str
 
 
-class ImportMeta(BaseModel):
-    """What an import did."""
-
-    served_by: str
-    served_by_region: str
-    served_by_primary: bool
-    duration: float
-    changes: int
-    last_row_id: int
-    changed_db: bool
-    size_after: int
-    rows_read: int
-    rows_written: int
-
-
 class ImportResult(BaseModel):
     """A file that was applied."""
 
     final_bookmark: Bookmark
     num_queries: int
-    meta: ImportMeta
+    meta: Meta
 
 
 class ImportState(BaseModel):
