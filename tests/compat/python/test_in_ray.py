@@ -48,9 +48,7 @@ def test_tasks_and_actors_need_the_name_alone_and_their_errors_come_out_whole(
     assert not caught.value.may_have_applied
 
 
-def test_a_serve_deployment_needs_the_name_alone(database: raylite.Database) -> None:
-    serve: Any = importlib.import_module("ray.serve")
-
+def test_a_serve_deployment_needs_the_name_alone(serve: Any, database: raylite.Database) -> None:
     class Orders:
         def __init__(self, name: str) -> None:
             self._connection = dbapi.connect(name)

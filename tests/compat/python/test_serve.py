@@ -12,7 +12,6 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +25,6 @@ from raylite.router.background import background
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 pytestmark = pytest.mark.filterwarnings("ignore")  # Serve's
-
-
-@pytest.fixture(scope="module")
-def serve(system: Path) -> Iterator[Any]:
-    """Ray Serve."""
-    found: Any = importlib.import_module("ray.serve")
-    yield found
-    found.shutdown()
 
 
 @pytest.fixture(scope="module")
