@@ -13,6 +13,7 @@ def _marks(count: int) -> str:
 
 _BUILD: Final = "functions and modules of a build that D1 has not are refused by name, or there"
 _EARLIER: Final = "SQLite counts the values of each statement by itself, and D1 says which may have some"
+_OBJECT: Final = "no client sends an object, or an array of anything but bytes"
 _NUMBER: Final = "no client sends a number that no double can be"
 _CALLS: Final = """
 abs(-1) acos(1) acosh(1) asin(1) asinh(0) atan(0) atan2(0,1) atanh(0) ceil(1.5) ceiling(1.5) char(65,66)
@@ -84,6 +85,11 @@ VALUES: Final = [
 ]
 
 JSON: Final = [
+    rows("SELECT ?, typeof(?1)", {}).but(_OBJECT),
+    rows("SELECT ?, typeof(?1)", {"a": 1}).but(_OBJECT),
+    rows("SELECT ?, typeof(?1)", [256]).but(_OBJECT),
+    rows("SELECT ?, typeof(?1)", ["a"]).but(_OBJECT),
+    rows("SELECT ?, typeof(?1)", [[1]]).but(_OBJECT),
     body(b'{"sql": "SELECT ?", "params": [1.0]}'),
     body(b'{"sql": "SELECT ?", "params": [1e400]}').but(_NUMBER),
     body(b'{"sql": "SELECT 1 AS a"}'),
